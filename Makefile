@@ -1,0 +1,44 @@
+# The habits of this project. Every target does its own set-up; `make demo` and `make test` need nothing but
+# Debian's python3 (3.11 or later), python3-venv and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own.
+TFLITE_VENV := .venv-tflite-runtime
+EXTRAS := train,mic,test,lint
+
+.PHONY: demo test test-slow lint bench bundle clean help
+
+help:           ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(TFLITE_VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(TFLITE_VENV)
+	$(TFLITE_VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[tflite-runtime]'
+	touch $@
+
+demo: $(VENV)/.stamp          ## recordings -> trained, pruned, audited ensemble -> report, under 5 minutes
+	$(BIN)/edge-asc demo --out out/demo
+
+test: $(VENV)/.stamp $(TFLITE_VENV)/.stamp system-packages    ## every test that is not marked slow
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.stamp          ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: system-packages
+system-packages:
+	@.ci/system-packages
+
+clean:          ## remove what the targets made
+	rm -rf $(VENV) $(TFLITE_VENV) out build dist

@@ -1,0 +1,5 @@
+"""`python -m edge_asc` is the same as `edge-asc`."""
+
+from edge_asc.cli import main
+
+main()
