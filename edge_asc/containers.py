@@ -1,0 +1,91 @@
+"""How much of a sound file is missing, by its own headers: decoders play what is left of a cut file and say nothing.
+
+Only lengths are read, never sound. A header that leaves the length open, as a stream's does, promises nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from io import FileIO
+
+# From here on a WAV data length means "written to a pipe": FFmpeg puts 0xFFFFFFFF, SoX 0x7FFFF000.
+_OPEN_LENGTH = 0x7FFF_F000
+_MAX_OGG_PAGE = 27 + 255 + 255 * 255
+# Encoders disagree on whether the length in an MP3 counts its own frame; the largest frame has 2881 bytes.
+_MP3_SLACK = 4096
+
+
+def missing_bytes(file: FileIO) -> int:
+    """Bytes by which a WAV, Ogg, MP3 or MP4 file is shorter than its headers say; 0 if whole, open or something else.
+
+    Args:
+        file: An unbuffered, seekable file; its position is changed.
+    """
+    size = os.fstat(file.fileno()).st_size
+    head = _read(file, 0, 12)
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        end = _wav_end(file, size)
+    elif head[:4] == b"OggS":
+        end = _ogg_end(file, size)
+    elif head[4:8] == b"ftyp":
+        end = _mp4_end(file, size)
+    else:
+        end = _mp3_end(file)
+    return max(0, end - size)
+
+
+def _wav_end(file: FileIO, size: int) -> int:
+    """Where the data chunk ends."""
+    at = 12
+    while at + 8 <= size:
+        chunk = _read(file, at, 8)
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            return 0 if length >= _OPEN_LENGTH else at + 8 + length
+        at += 8 + length + length % 2
+    return 0
+
+
+def _ogg_end(file: FileIO, size: int) -> int:
+    """Where the last page ends."""
+    tail_at = max(0, size - _MAX_OGG_PAGE)
+    tail = _read(file, tail_at, _MAX_OGG_PAGE)
+    at = tail.rfind(b"OggS\0")
+    if at < 0:
+        return 0
+    lengths = tail[at + 27 : at + 27 + tail[at + 26]] if at + 27 <= len(tail) else b""
+    return tail_at + at + 27 + max(len(lengths), 1) + sum(lengths)
+
+
+def _mp4_end(file: FileIO, size: int) -> int:
+    """Where the last top-level box ends."""
+    at = 0
+    while at + 8 <= size:
+        box = _read(file, at, 16)
+        length = int.from_bytes(box[:4], "big")
+        if length == 1:
+            length = int.from_bytes(box[8:], "big")
+        if length < 8:
+            return 0
+        at += length
+    return at
+
+
+def _mp3_end(file: FileIO) -> int:
+    """Where the sound ends, if the first frame has a Xing or Info header with the number of bytes."""
+    at = 0
+    head = _read(file, 0, 10)
+    if head[:3] == b"ID3":
+        at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+    frame = _read(file, at, 64)
+    tag = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if frame[:1] != b"\xff" or tag < 0 or len(frame) < tag + 16:
+        return 0
+    has_frames, has_bytes = frame[tag + 7] & 1, frame[tag + 7] & 2
+    field = tag + 8 + 4 * has_frames
+    return at + int.from_bytes(frame[field : field + 4], "big") - _MP3_SLACK if has_bytes else 0
+
+
+def _read(file: FileIO, at: int, n: int) -> bytes:
+    file.seek(at)
+    return file.read(n)
