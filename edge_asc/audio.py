@@ -18,6 +18,7 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
+from edge_asc.atomic import write_bytes
 from edge_asc.decoding import SoundSource, import_soundfile, open_sound
 from edge_asc.errors import AudioError, InputError
 
@@ -183,12 +184,7 @@ def write_wav(path: str | os.PathLike[str], samples: ArrayLike, *, sample_rate_h
     # Encoded in memory: a full disk is then an OSError with its number, and not a libsndfile message.
     encoded = io.BytesIO()
     import_soundfile().write(encoded, mono, sample_rate_hz, format="WAV", subtype=subtype)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(encoded.getbuffer())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(path, encoded.getvalue())
 
 
 def _mono_blocks(path: str | os.PathLike[str], sound: SoundSource, rate_hz: int, start: int, stop: int | None, *,

@@ -36,7 +36,7 @@ class SoundSource(Protocol):
     n_frames: int
 
     def chunks(self, *, start: int, stop: int | None, size: int) -> Iterator[Float32]:
-        """float32 [n <= size, n_channels] from frame `start` to before `stop`, or to the end of the file."""
+        """float32 [n <= size, n_channels] from frame `start` to before `stop`, or to the end; once per open file."""
 
 
 @contextlib.contextmanager
@@ -88,7 +88,8 @@ class _SndfileSource:
             self._sound = self._sndfile.SoundFile(file.fileno(), closefd=False)
         except self._sndfile.SoundFileError as error:
             reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-            raise AudioError(f"{path} cannot be read as sound", found=f"libsndfile: {reason}", wanted="WAV, FLAC, Ogg or MP3",
+            raise AudioError(f"{path} cannot be read as sound", found=f"libsndfile: {reason}",
+                             wanted="WAV, FLAC, Ogg or MP3",
                              fix=f"If it is sound, convert it: ffmpeg -i {path.name} {path.stem}-converted.wav"
                              ) from error
         self.sample_rate_hz: int = self._sound.samplerate
@@ -124,7 +125,7 @@ class _AvSource:
     def __init__(self, path: Path, file: FileIO) -> None:
         self._path, self._av = path, _import_av(path)
         try:
-            self._container = self._av.open(file, mode="r")
+            self._container = self._av.open(file, mode="r", metadata_errors="replace")
             stream = next(iter(self._container.streams.audio), None)
         except self._av.error.FFmpegError as error:
             raise self._damaged(error) from error
@@ -140,7 +141,6 @@ class _AvSource:
 
     def chunks(self, *, start: int, stop: int | None, size: int) -> Iterator[Float32]:
         position = 0
-        self._container.seek(0)
         try:
             for planes in self._planes():
                 end = position + planes.shape[1]
