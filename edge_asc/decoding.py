@@ -129,11 +129,13 @@ class _AvSource:
             stream = next(iter(self._container.streams.audio), None)
         except self._av.error.FFmpegError as error:
             raise self._damaged(error) from error
-        if stream is None or not stream.codec_context.sample_rate:
-            raise AudioError(f"{path} cannot be read as sound", found="a file with no audio track")
+        codec = stream.codec_context if stream else None
+        if not (codec and codec.sample_rate and codec.channels):
+            raise AudioError(f"{path} cannot be read as sound", found="a file without an audio track that can be decoded",
+                             wanted="AAC or M4A sound", fix="Copy or download it again.")
         self._stream = stream
-        self.sample_rate_hz: int = stream.codec_context.sample_rate
-        self.n_channels: int = stream.codec_context.channels
+        self.sample_rate_hz: int = codec.sample_rate
+        self.n_channels: int = codec.channels
         self.n_frames: int = round((stream.duration or 0) * (stream.time_base or 0) * self.sample_rate_hz)
 
     def close(self) -> None:
