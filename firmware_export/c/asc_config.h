@@ -1,0 +1,37 @@
+/* Choices that the compiler command line may make; each has a default that suits the target. */
+#ifndef ASC_CONFIG_H
+#define ASC_CONFIG_H
+
+/* 1: the front end computes in integers (parts without an FPU). 0: in float32. */
+#ifndef ASC_FIXED_POINT
+#if (defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))) || (defined(__riscv) && !defined(__riscv_flen)) || \
+    (defined(__XTENSA__) && defined(__XTENSA_SOFT_FLOAT__))
+#define ASC_FIXED_POINT 1
+#else
+#define ASC_FIXED_POINT 0
+#endif
+#endif
+
+/* 1: no 32 x 32 -> 64 bit multiply in hardware (ARMv6-M): built from 16-bit products, with the same results. */
+#ifndef ASC_NARROW_MULTIPLY
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define ASC_NARROW_MULTIPLY 1
+#else
+#define ASC_NARROW_MULTIPLY 0
+#endif
+#endif
+
+/* a * b + c in one instruction where there is one; elsewhere fmaf() would be a slow function. */
+#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA) || defined(__FMA__)
+#define ASC_FMA(a, b, c) __builtin_fmaf((a), (b), (c))
+#else
+#define ASC_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+/* Frames that may arrive while a window is being classified: at the default sizes 46.9 a second, 49 bytes each.
+   When they are used up, samples are dropped until the classification ends. */
+#ifndef ASC_SPARE_FRAMES
+#define ASC_SPARE_FRAMES 96
+#endif
+
+#endif
