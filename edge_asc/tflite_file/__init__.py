@@ -1,0 +1,7 @@
+"""TFLite files without an interpreter: read, expand, shrink and join them. NumPy only."""
+
+from edge_asc.tflite_file.densify import densify, is_sparse, write_model
+from edge_asc.tflite_file.model import Model, Operator, Quantization, Tensor
+from edge_asc.tflite_file.read import read_model
+
+__all__ = ["Model", "Operator", "Quantization", "Tensor", "densify", "is_sparse", "read_model", "write_model"]
