@@ -1,0 +1,61 @@
+"""`edge-asc train`: a data set and a recipe become a run directory with a pruned ensemble."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_asc.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from edge_asc.train.run import Run
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("dataset", type=click.Path())
+@click.option("--recipe", "recipe_name", required=True,
+              help="A recipe that comes with the package (demo, box, paper-model1 to paper-model4) or a TOML file.")
+@click.option("-o", "--out", required=True, type=click.Path(),
+              help="The run directory; one that was interrupted goes on where it stopped.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+              help="Replace a value of the recipe, such as training.epochs=5; may be given several times.")
+@click.option("--members", default="", metavar="NAMES", help="Train only these, such as v1,i1.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Processes that compute features. [one per core]")
+def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...], members: str,
+            jobs: int | None) -> None:
+    """Train and prune an ensemble on DATASET as a recipe says.
+
+    A member that is finished is not trained again; Ctrl-C leaves a run that the same command goes on with.
+    """
+    from edge_asc.train.recipes import load_recipe, override
+
+    recipe = override(load_recipe(recipe_name), settings)
+    try:
+        from edge_asc.train.fit import train_ensemble
+        from edge_asc.train.progress import reporter
+    except ImportError as error:
+        raise MissingDependencyError.extra("training", "train") from error
+    with reporter() as progress:
+        run = train_ensemble(recipe, dataset, out, progress=progress, n_jobs=jobs,
+                             members=[name.strip() for name in members.split(",") if name.strip()])
+    _report(run)
+
+
+def _report(run: Run) -> None:
+    import json
+
+    results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
+    names = [name for name in results if name == "last" or name.startswith("best_on_")]
+    click.echo(f"{'on the validation split':24} {'epoch':20} {'macro':>7} {'micro':>7} {'log-loss':>9} {'non-zero':>9}")
+    for member in [*results["members"], "ensemble"]:
+        state = run.state(member) or {}
+        n_nonzero = state.get("n_nonzero", results["n_nonzero"])
+        for which in names:
+            figures = results[which][member]
+            epoch = f" ({state[which]['epoch']:.0f})" if state else ""
+            click.echo(f"{member:24} {which + epoch:20} {figures['macro_accuracy']:7.3f} "
+                       f"{figures['micro_accuracy']:7.3f} {figures['log_loss']:9.3f} {n_nonzero:9}")
+    if "note" in results:
+        click.echo(f"Note: {results['note']}.")
+    click.echo(f"The run is in {run.path}. Next: edge-asc convert {run.path} -o BUNDLE")

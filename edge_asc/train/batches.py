@@ -1,0 +1,118 @@
+"""From cached features to training batches: draw, gather, augment in dB, clamp, in that order.
+
+Everything random follows from (seed, epoch, batch), never from what was drawn before, so a run that is resumed in
+the middle of an epoch sees exactly the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_asc.spec import FeatureSpec
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Augment = Callable[[Float32, np.random.Generator], Float32]
+"""Un-clamped dB [n, n_mels, n_frames] and a generator -> the same, changed."""
+
+_ORDER, _AUGMENT = 1, 2
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Labelled windows in one or more feature arrays, which may be memory-mapped and are never joined."""
+
+    parts: Sequence[Any]
+    """Un-clamped dB, each [n, n_mels, n_frames]."""
+    labels: Int64
+    """[n] over all parts."""
+    recordings: Int64
+    """[n] number of the recording or place that a window was cut from; -1 for one mixed from several."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, indices: Int64) -> Float32:
+        """[len(indices), n_mels, n_frames], a copy."""
+        found = np.empty((len(indices), *self.parts[0].shape[1:]), np.float32)
+        start = 0
+        for part in self.parts:
+            here = (indices >= start) & (indices < start + len(part))
+            found[here] = part[indices[here] - start]
+            start += len(part)
+        return found
+
+    def take(self, indices: Int64) -> Windows:
+        """Those windows alone, copied into memory."""
+        return Windows([self.gather(indices)], self.labels[indices], self.recordings[indices])
+
+
+def clamp_windows(windows_db: Float32, spec: FeatureSpec) -> Float32:
+    """`features.clamp` over each window of [n, n_mels, n_frames]: raised to top_db below its own largest value."""
+    if spec.top_db is None:
+        return windows_db
+    floor = windows_db.max(axis=(1, 2), keepdims=True) - np.float32(spec.top_db)
+    return np.maximum(windows_db, floor)
+
+
+def draw_epoch(windows: Windows, *, balance: str, n_windows: int, mixed_share: float, seed: int, epoch: int) -> Int64:
+    """Which windows an epoch trains on, in order.
+
+    Args:
+        balance: `none`: each once, or cyclically when more are wanted; `label`: every label equally often;
+            `label_and_recording`: every label, and within it every recording, equally often.
+        n_windows: How many; 0 for as many as there are.
+        mixed_share: Part taken from mixed windows (recording -1), where there are any and `balance` is not `none`.
+    """
+    rng = np.random.default_rng([seed, epoch, _ORDER])
+    n_windows = n_windows or len(windows)
+    if balance == "none":
+        return _cycle(np.arange(len(windows)), n_windows, rng)
+    labels = rng.permutation(np.unique(windows.labels))
+    quotas = [len(share) for share in np.array_split(np.empty(n_windows), len(labels))]
+    drawn = []
+    for label, quota in zip(labels, quotas, strict=True):
+        mixed = np.flatnonzero((windows.labels == label) & (windows.recordings < 0))
+        plain = np.flatnonzero((windows.labels == label) & (windows.recordings >= 0))
+        n_mixed = round(quota * mixed_share) if len(mixed) and len(plain) else quota * (len(mixed) > 0)
+        drawn.append(_cycle(mixed, n_mixed, rng))
+        if balance == "label":
+            drawn.append(_cycle(plain, quota - n_mixed, rng))
+        else:
+            drawn.append(_by_recording(plain, windows.recordings[plain], quota - n_mixed, rng))
+    return rng.permutation(np.concatenate(drawn))
+
+
+def batches(windows: Windows, order: Int64, *, batch_size: int, spec: FeatureSpec, augment: Augment | None,
+            seed: int, epoch: int, first: int = 0) -> Iterator[tuple[Float32, Int64]]:
+    """The batches of one epoch from number `first` on: ([n, n_mels, n_frames, 1] clamped dB, labels [n])."""
+    for number in range(first, n_batches(len(order), batch_size)):
+        indices = order[number * batch_size:(number + 1) * batch_size]
+        windows_db = windows.gather(indices)
+        if augment is not None:
+            windows_db = augment(windows_db, np.random.default_rng([seed, epoch, number, _AUGMENT]))
+        yield clamp_windows(windows_db, spec)[..., None], windows.labels[indices]
+
+
+def n_batches(n_windows: int, batch_size: int) -> int:
+    """Batches of one epoch; the last may be smaller."""
+    return -(-n_windows // batch_size)
+
+
+def _cycle(indices: Int64, n: int, rng: np.random.Generator) -> Int64:
+    """`n` of them, each as often as any other to within one, in random order."""
+    if not n:
+        return indices[:0]
+    return np.concatenate([rng.permutation(indices) for _ in range(-(-n // len(indices)))])[:n]
+
+
+def _by_recording(indices: Int64, recordings: Int64, n: int, rng: np.random.Generator) -> Int64:
+    """`n` of them, each recording as often as any other to within one, its windows in turn."""
+    groups = [indices[recordings == recording] for recording in np.unique(recordings)]
+    counts = np.bincount(_cycle(np.arange(len(groups)), n, rng), minlength=len(groups))
+    return np.concatenate([_cycle(group, int(count), rng) for group, count in zip(groups, counts, strict=True)])

@@ -1,0 +1,113 @@
+"""Trains the members of an ensemble one after the other into a run directory; a second call goes on where one stopped.
+
+`train_ensemble` is the whole of `edge-asc train`; `train_member` is for callers that have their windows already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from edge_asc.atomic import write_bytes
+from edge_asc.errors import RecipeError
+from edge_asc.train import plots
+from edge_asc.train.dataset import TauDataset
+from edge_asc.train.folder_lock import sole_writer
+from edge_asc.train.history import read_csv
+from edge_asc.train.member import MemberTraining, Splits
+from edge_asc.train.metrics import score
+from edge_asc.train.progress import Reporter, Silent
+from edge_asc.train.recipes import Recipe
+from edge_asc.train.run import LAST, Run, open_run, write_json
+from edge_asc.train.training_data import fingerprint, load_splits
+
+
+def train_ensemble(recipe: Recipe, dataset_dir: str | Path, out_dir: str | Path, *, members: Sequence[str] = (),
+                   progress: Reporter | None = None, n_jobs: int | None = None) -> Run:
+    """Trains the members of a recipe that are not finished yet.
+
+    Args:
+        members: Only these; all by default.
+        progress: Told what happens; silent by default.
+        n_jobs: Processes for features that are not cached yet; None for one per core.
+
+    Raises:
+        DatasetError: The data set cannot be trained on.
+        RecipeError: An unknown member.
+        TrainingError: The folder holds another run, or training cannot go on.
+    """
+    chosen = _chosen(recipe, members)
+    progress = progress or Silent()
+    dataset = TauDataset.load(dataset_dir)
+    splits = load_splits(recipe, dataset, n_jobs=n_jobs, shown=not isinstance(progress, Silent))
+    data = {"directory": str(dataset.root.resolve()), "sha256": fingerprint(splits), "n_train": len(splits.train),
+            "n_validation": len(splits.validation),
+            "n_selection": 0 if splits.selection is None else len(splits.selection)}
+    return train_on(splits, recipe, Path(out_dir), members=chosen, data=data, progress=progress)
+
+
+def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence[str], data: dict[str, Any],
+             progress: Reporter) -> Run:
+    """As `train_ensemble`, on windows that are there already. `data["sha256"]` names them."""
+    with sole_writer(out_dir, wait=False):
+        run = open_run(out_dir, recipe, data)
+        waiting = [name for name in members if run.state(name) is None]
+        for name in members:
+            if name not in waiting:
+                progress.say(f"{name}: finished before")
+        n_windows = recipe.training.windows_per_epoch or len(splits.train)
+        progress.begin(len(waiting) * recipe.training.epochs * n_windows)
+        for name in waiting:
+            train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress)
+        write_results(run, splits)
+    return run
+
+
+def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> dict[str, Any]:
+    """Trains one member to the end and writes all its files, `state.json` last; returns what that file says."""
+    keras.backend.clear_session()
+    folder.mkdir(parents=True, exist_ok=True)
+    training = MemberTraining(name, recipe=recipe, splits=splits, folder=folder, progress=progress)
+    training.resume()
+    state = {"name": name, "architecture": dict(recipe.members)[name], "seed": training.seed, **training.run()}
+    write_bytes(folder / "curves.png", plots.curves({name: read_csv(folder / "history.csv")}))
+    write_json(folder / "state.json", state)
+    progress.say(f"{name}: {state['n_kernel_zeros']} of {state['n_kernel_weights']} kernel weights are exactly zero "
+                 f"({state['kernel_sparsity']:.2%}); {state['n_nonzero']} of {state['n_parameters']} parameters remain")
+    return state
+
+
+def write_results(run: Run, splits: Splits) -> None:
+    """Scores of every finished member and of their mean, for the last and the best epoch: results.json, curves.png."""
+    finished = run.finished
+    if not finished:
+        return
+    found: dict[str, Any] = {"split": "validation", "members": finished,
+                             "n_nonzero": sum((run.state(name) or {})["n_nonzero"] for name in finished)}
+    chosen_on = (run.state(finished[0]) or {})["chosen_on"]
+    for which in (LAST, f"best_on_{chosen_on}"):
+        probabilities = {}
+        for name in finished:
+            with np.load(run.folder(name) / "validation.npz") as archive:
+                probabilities[name] = archive[which]
+        probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
+        found[which] = {name: score(p, splits.validation.labels, labels=splits.labels).to_json()
+                        for name, p in probabilities.items()}
+    if chosen_on == "validation":
+        found["note"] = ("best_on_validation was chosen on the very windows it is judged on here, as in the paper, "
+                         "and is therefore optimistic; last was not chosen at all")
+    write_json(run.path / "results.json", found)
+    histories = {name: read_csv(run.folder(name) / "history.csv") for name in finished}
+    write_bytes(run.path / "curves.png", plots.curves(histories))
+
+
+def _chosen(recipe: Recipe, members: Sequence[str]) -> list[str]:
+    names = [name for name, _ in recipe.members]
+    unknown = [name for name in members if name not in names]
+    if unknown:
+        raise RecipeError("no such member in the recipe", found=", ".join(unknown), wanted=", ".join(names))
+    return [name for name in names if not members or name in members]

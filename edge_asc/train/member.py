@@ -1,0 +1,257 @@
+"""Training of one member: the loop over epochs, pruning on the way, a checkpoint that any kill leaves whole.
+
+A killed run goes on with the batch after its last checkpoint and ends with the same weights as one that was never
+killed: batches, augmentation and dropout follow from (seed, epoch, batch), everything else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from edge_asc.atomic import replacing
+from edge_asc.errors import TrainingError
+from edge_asc.spec import FeatureSpec
+from edge_asc.train import checkpoint, pruning
+from edge_asc.train.batches import Augment, Float32, Windows, batches, clamp_windows, draw_epoch, n_batches
+from edge_asc.train.history import Row, TensorBoard, write_csv
+from edge_asc.train.metrics import Scores, score
+from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
+from edge_asc.train.progress import Reporter
+from edge_asc.train.recipes import Recipe
+
+CHECKPOINT_EVERY_S = 300.0
+_PREDICT_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """The windows of a run. `selection` chooses the best epoch where there is one, else `validation` does."""
+
+    spec: FeatureSpec
+    labels: tuple[str, ...]
+    train: Windows
+    validation: Windows
+    selection: Windows | None = None
+    augment: Augment | None = None
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds besides variables."""
+
+    n_done: int = 0
+    """Batches trained."""
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Over the windows of the unfinished epoch: cross-entropy, right answers, seconds."""
+    rows: list[Row] = field(default_factory=list)
+    best: Row | None = None
+    """The row of the best epoch at final sparsity."""
+
+
+class MemberTraining:
+    """One member being trained. `run` trains to the end or from wherever `folder` holds a checkpoint."""
+
+    def __init__(self, name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> None:
+        self.name, self.recipe, self.splits, self.folder, self.progress = name, recipe, splits, folder, progress
+        self.seed, settings = recipe.member_seed(name), recipe.training
+        self.n_windows = settings.windows_per_epoch or len(splits.train)
+        self.n_steps = n_batches(self.n_windows, settings.batch_size)
+        self.chosen_on = "validation" if splits.selection is None else "selection"
+        self.model = build(dict(recipe.members)[name], n_labels=len(splits.labels), l2=settings.l2, seed=self.seed,
+                           dropout=settings.dropout, norm_momentum=settings.norm_momentum,
+                           input_shape=(splits.spec.n_mels, splits.spec.n_frames, 1))
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._wrapped = pruning.wrap(self.model, recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step)
+        self._optimizer = keras.optimizers.Adam(self._learning_rate(), jit_compile=False)
+        self._optimizer.build(self.model.trainable_variables)
+        self._best_weights: list[Any] = []
+        self._state = _State()
+        shape = (None, splits.spec.n_mels, splits.spec.n_frames, 1)
+        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)]
+        self._train_batch = tf.function(self._batch, input_signature=signature)
+        self._predict_batch = tf.function(lambda x: self.model(x, training=False), input_signature=signature[:1])
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where this member's state is kept."""
+        return self.folder / "checkpoint" / "state.npz"
+
+    def resume(self) -> None:
+        """Goes to where the checkpoint was written, if there is one."""
+        if not self.checkpoint_path.is_file():
+            return
+        groups, meta = checkpoint.load(self.checkpoint_path)
+        variables = self._variables()
+        if [array.shape for array in groups["variables"]] != [tuple(variable.shape) for variable in variables]:
+            raise TrainingError(f"{self.checkpoint_path} does not fit the recipe", found="other variables",
+                                fix="Delete it to train this member anew.")
+        for variable, array in zip(variables, groups["variables"], strict=True):
+            variable.assign(array)
+        self._best_weights = groups.get("best", [])
+        self._state = _State(**meta)
+        self._step.assign(self._state.n_done)
+        pruning.set_step(self._wrapped, self._state.n_done)
+        epoch, batch = divmod(self._state.n_done, self.n_steps)
+        self.progress.skip(epoch * self.n_windows + batch * self.recipe.training.batch_size)
+        self.progress.say(f"{self.name}: resumed after {epoch} epochs and {batch} batches")
+
+    def run(self) -> dict[str, Any]:
+        """Trains all epochs that are left and writes both models; returns what happened, for `state.json`.
+
+        Raises:
+            TrainingError: The loss is not a number, or weights that should be zero are not.
+        """
+        board = TensorBoard(self.folder / "tensorboard")
+        try:
+            for epoch in range(self._state.n_done // self.n_steps, self.recipe.training.epochs):
+                self._train_epoch(epoch)
+                row = self._finish_epoch(epoch)
+                board.add(row)
+                write_csv(self.folder / "history.csv", self._state.rows)
+                self._save()
+                self.progress.epoch(_describe(self.name, row, self.recipe.training.epochs, self.chosen_on))
+        finally:
+            board.close()
+        return self._finish()
+
+    def predict(self, windows: Windows) -> Float32:
+        """Class probabilities [n, n_labels] of the plain, masked model, without dropout or augmentation."""
+        found = [np.empty((0, len(self.splits.labels)), np.float32)]
+        for start in range(0, len(windows), _PREDICT_BATCH):
+            indices = np.arange(start, min(start + _PREDICT_BATCH, len(windows)))
+            inputs = clamp_windows(windows.gather(indices), self.splits.spec)[..., None]
+            found.append(self._predict_batch(inputs).numpy())
+        return np.concatenate(found)
+
+    def _learning_rate(self) -> Any:
+        settings = self.recipe.training
+        if settings.final_learning_rate == settings.learning_rate:
+            return settings.learning_rate
+        return keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate, settings.epochs * self.n_steps,
+            alpha=settings.final_learning_rate / settings.learning_rate)
+
+    def _variables(self) -> list[tf.Variable]:
+        return [*self.model.weights, *pruning.mask_variables(self._wrapped), *self._optimizer.variables]
+
+    def _batch(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            probabilities = self._wrapped(inputs, training=True)
+            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            loss = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
+        weights = self.model.trainable_variables
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self._step.assign_add(1)
+        right = tf.equal(tf.argmax(probabilities, axis=1), labels)
+        return tf.reduce_sum(losses), tf.math.count_nonzero(right)
+
+    def _train_epoch(self, epoch: int) -> None:
+        settings, state = self.recipe.training, self._state
+        order = draw_epoch(self.splits.train, balance=settings.balance, n_windows=settings.windows_per_epoch,
+                           mixed_share=self.recipe.block_mixing.share, seed=self.seed, epoch=epoch)
+        saved_s = clock_s = time.monotonic()
+        for inputs, labels in batches(self.splits.train, order, batch_size=settings.batch_size,
+                                      spec=self.splits.spec, augment=self.splits.augment, seed=self.seed, epoch=epoch,
+                                      first=state.n_done - epoch * self.n_steps):
+            loss, n_right = (float(value) for value in self._train_batch(inputs, labels))
+            if not np.isfinite(loss):
+                raise self._not_finite(inputs, epoch)
+            now_s = time.monotonic()
+            state.n_done += 1
+            state.sums = [state.sums[0] + loss, state.sums[1] + n_right, state.sums[2] + now_s - clock_s]
+            clock_s = now_s
+            self.progress.advance(len(labels))
+            if now_s - saved_s > CHECKPOINT_EVERY_S:
+                self._save()
+                saved_s = now_s
+
+    def _finish_epoch(self, epoch: int) -> Row:
+        pruning.apply_masks(self._wrapped)
+        state, n_windows = self._state, self.n_windows
+        row: Row = {"epoch": epoch + 1, "seconds": state.sums[2], "learning_rate": float(self._optimizer.lr.numpy()),
+                    "kernel_sparsity": pruning.kernel_sparsity(self.model),
+                    "cross_entropy": state.sums[0] / n_windows, "accuracy": state.sums[1] / n_windows}
+        if (epoch + 1) % self.recipe.training.validate_every_epochs == 0 or epoch + 1 == self.recipe.training.epochs:
+            row |= _figures("validation", self._judge(self.splits.validation))
+            if self.splits.selection is not None:
+                row |= _figures("selection", self._judge(self.splits.selection))
+        state.sums = [0.0, 0.0, 0.0]
+        state.rows.append(row)
+        at_final_sparsity = not self.recipe.pruning.enabled or epoch >= self.recipe.pruning.end_epoch
+        if at_final_sparsity and self._rank(row) > self._rank(state.best):
+            state.best, self._best_weights = row, self.model.get_weights()
+        return row
+
+    def _rank(self, row: Row | None) -> tuple[float, float]:
+        """Macro accuracy decides, as in the paper; among equals the smaller log-loss."""
+        if row is None or f"{self.chosen_on}_macro_accuracy" not in row:
+            return (-1.0, 0.0)
+        return row[f"{self.chosen_on}_macro_accuracy"], -row[f"{self.chosen_on}_log_loss"]
+
+    def _judge(self, windows: Windows) -> Scores:
+        return score(self.predict(windows), windows.labels, labels=self.splits.labels)
+
+    def _not_finite(self, inputs: Float32, epoch: int) -> TrainingError:
+        at = f"{self.name}: the loss is not a number in epoch {epoch + 1}"
+        if not np.isfinite(inputs).all():
+            return TrainingError(at, found="features that are not numbers", wanted="finite decibels",
+                                 fix="Look for damaged recordings: edge-asc dataset check.")
+        return TrainingError(at, found="finite features, so the weights have run away",
+                             fix="Train with a smaller rate: --set training.learning_rate=... and another -o.")
+
+    def _save(self) -> None:
+        groups = {"variables": [variable.numpy() for variable in self._variables()], "best": self._best_weights}
+        checkpoint.save(self.checkpoint_path, groups, vars(self._state))
+
+    def _finish(self) -> dict[str, Any]:
+        self._check_zeros()
+        values = [kernel.numpy() for kernel in kernels(self.model).values()]
+        n_kernel, n_zero = sum(v.size for v in values), sum(int((v == 0).sum()) for v in values)
+        n_all, n_nonzero = count_parameters(self.model), count_nonzero(self.model)
+        best_name, last = f"best_on_{self.chosen_on}", self.model.get_weights()
+        predictions = {}
+        for name, weights in ((best_name, self._best_weights), ("last", last)):
+            self.model.set_weights(weights)
+            save_model(self.model, self.folder / f"{name}.keras")
+            predictions[name] = self.predict(self.splits.validation)
+        with replacing(self.folder / "validation.npz") as file:
+            np.savez(file, **predictions)  # type: ignore[arg-type]  # every key is an array's name
+        return {"n_parameters": n_all, "n_nonzero": n_nonzero, "n_kernel_weights": n_kernel,
+                "n_kernel_zeros": n_zero, "kernel_sparsity": n_zero / n_kernel, "chosen_on": self.chosen_on,
+                "last": self._state.rows[-1], best_name: self._state.best}
+
+    def _check_zeros(self) -> None:
+        if not self.recipe.pruning.enabled:
+            return
+        for name, kernel in kernels(self.model).items():
+            values = kernel.numpy()
+            wanted = values.size - round(values.size * (1 - self.recipe.pruning.final_sparsity))
+            if (values == 0).sum() < wanted:
+                raise TrainingError(f"{self.name}: pruning left weights in {name}",
+                                    found=f"{(values == 0).sum()} zeros of {values.size}", wanted=f"{wanted}")
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Writes a .keras file in one step."""
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    model.save(temporary)
+    temporary.replace(path)
+
+
+def _figures(split: str, scores: Scores) -> Row:
+    return {f"{split}_log_loss": scores.log_loss, f"{split}_micro_accuracy": scores.micro_accuracy,
+            f"{split}_macro_accuracy": scores.macro_accuracy}
+
+
+def _describe(name: str, row: Row, n_epochs: int, split: str) -> str:
+    judged = (f", {split} macro {row[f'{split}_macro_accuracy']:.3f} log-loss {row[f'{split}_log_loss']:.3f}"
+              if f"{split}_macro_accuracy" in row else "")
+    return (f"{name} epoch {row['epoch']:.0f}/{n_epochs}: cross-entropy {row['cross_entropy']:.3f}, accuracy "
+            f"{row['accuracy']:.3f}, zeros {row['kernel_sparsity']:.2f}{judged}")

@@ -1,0 +1,158 @@
+"""The two families of networks of Ooi et al. 2020, `V(a,b,c,d)` and `I(p,q,r)`, for any depths.
+
+The paper's figures were reconciled with its published parameter counts (2, 3 and 4 of its tables): six depths are
+reproduced exactly. Every initial weight comes from the one `seed`, so a member can be built again bit for bit.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from edge_asc.errors import RecipeError
+
+INPUT_SHAPE = (48, 467, 1)
+V_FILTERS = (12, 16, 20, 24)
+V_HEAD_FILTERS = 28
+I_FILTERS = 16
+DENSE_UNITS = 20
+_DEPTHS = {"V": 4, "I": 3}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family and its depths: `V` with four (modules per filter count) or `I` with three."""
+
+    family: str
+    depths: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.family}({','.join(map(str, self.depths))})"
+
+
+def parse_architecture(text: str) -> Architecture:
+    """Reads `"V(2,2,3,3)"` or `"I(2,1,2)"`; blanks and case do not matter.
+
+    Raises:
+        RecipeError: It is neither, or has another number of depths.
+    """
+    match = re.fullmatch(r"([VI])\((\d+(?:,\d+)*)\)", re.sub(r"\s", "", text).upper())
+    depths = tuple(int(depth) for depth in match[2].split(",")) if match else ()
+    if not match or len(depths) != _DEPTHS[match[1]]:
+        raise RecipeError("unknown architecture", found=repr(text),
+                          wanted="V(a,b,c,d) or I(p,q,r) with depths from 0",
+                          fix="For example V(2,2,3,3) or I(2,1,2).")
+    return Architecture(match[1], depths)
+
+
+def build(architecture: str, *, input_shape: tuple[int, int, int] = INPUT_SHAPE, n_labels: int = 3, l2: float = 1e-3,
+          dropout: float = 0.5, norm_momentum: float = 0.99, seed: int = 0) -> keras.Model:
+    """An untrained network: features [n, n_mels, n_frames, 1] -> class probabilities [n, n_labels].
+
+    Args:
+        architecture: `V(a,b,c,d)` or `I(p,q,r)`.
+        input_shape: Bands, frames, 1.
+        l2: Weight decay on every kernel of a convolution or dense layer; in `I` not on the last, as the authors ran it.
+        dropout: Before both dense layers.
+        norm_momentum: How slowly BatchNorm's moving statistics follow.
+        seed: All initial weights come from it.
+
+    Raises:
+        RecipeError: The architecture is unknown, or the input is so small that pooling leaves nothing.
+    """
+    parsed = parse_architecture(architecture)
+    parts = _Parts(l2, dropout, norm_momentum, np.random.SeedSequence([seed, *parsed.depths]))
+    inputs = keras.Input(input_shape, name="features")
+    network = _vgg if parsed.family == "V" else _inception
+    outputs = network(parts, inputs, parsed, n_labels)
+    return keras.Model(inputs, outputs, name=f"{parsed.family}_{'_'.join(map(str, parsed.depths))}")
+
+
+def count_parameters(model: keras.Model) -> int:
+    """Every variable's values, moving means and variances of BatchNorm included, as the paper counts."""
+    return int(sum(np.prod(weight.shape) for weight in model.weights))
+
+
+def count_nonzero(model: keras.Model) -> int:
+    """Every value that is not exactly zero, BatchNorm included. On a fresh network zero biases are not counted."""
+    return int(sum(np.count_nonzero(weight.numpy()) for weight in model.weights))
+
+
+def kernels(model: keras.Model) -> dict[str, Any]:
+    """The variables that pruning thins: layer name -> kernel, convolutions and dense layers alike."""
+    return {layer.name: layer.kernel for layer in model.layers
+            if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense))}
+
+
+class _Parts:
+    """Layers with the settings that all of them share, each with an initialiser seed of its own."""
+
+    def __init__(self, l2: float, dropout: float, norm_momentum: float, seeds: np.random.SeedSequence) -> None:
+        self._l2, self._dropout, self._norm_momentum, self._seeds = l2, dropout, norm_momentum, seeds
+
+    def _kernel(self, *, decay: bool = True) -> dict[str, Any]:
+        seed = int(self._seeds.spawn(1)[0].generate_state(1)[0] % 2**31)
+        return {"kernel_initializer": keras.initializers.GlorotUniform(seed=seed),
+                "kernel_regularizer": keras.regularizers.L2(self._l2) if decay and self._l2 else None}
+
+    def conv(self, x: Any, n_filters: int, size: int, *, stride: int = 1, relu: bool = True) -> Any:
+        return keras.layers.Conv2D(n_filters, size, strides=stride, padding="same",
+                                   activation="relu" if relu else None, **self._kernel())(x)
+
+    def conv_norm_relu(self, x: Any, n_filters: int, size: int) -> Any:
+        return self.norm_relu(self.conv(x, n_filters, size, relu=False))
+
+    def norm_relu(self, x: Any) -> Any:
+        return keras.layers.ReLU()(self.norm(x))
+
+    def norm(self, x: Any) -> Any:
+        return keras.layers.BatchNormalization(momentum=self._norm_momentum)(x)
+
+    def dense(self, x: Any, n_units: int, activation: str | None, *, decay: bool = True) -> Any:
+        return keras.layers.Dense(n_units, activation=activation, **self._kernel(decay=decay))(x)
+
+    def dropout(self, x: Any) -> Any:
+        return keras.layers.Dropout(self._dropout)(x)
+
+
+def _vgg(parts: _Parts, x: Any, architecture: Architecture, n_labels: int) -> Any:
+    n_mels, n_frames = x.shape[1:3]
+    least = 2 ** len(V_FILTERS)
+    if min(n_mels, n_frames) < least:
+        raise RecipeError(f"{architecture} halves its input four times and nothing is left",
+                          found=f"{n_mels} bands x {n_frames} frames", wanted=f"at least {least} x {least}")
+    for n_filters, depth in zip(V_FILTERS, architecture.depths, strict=True):
+        for _ in range(depth):
+            x = parts.conv_norm_relu(x, n_filters, 3)
+        x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Flatten()(parts.conv_norm_relu(x, V_HEAD_FILTERS, 1))
+    x = parts.norm_relu(parts.dense(parts.dropout(x), DENSE_UNITS, None))
+    return parts.dense(parts.dropout(x), n_labels, "softmax")
+
+
+def _inception(parts: _Parts, x: Any, architecture: Architecture, n_labels: int) -> Any:
+    def pool(x: Any, *, stride: int = 2) -> Any:
+        return keras.layers.MaxPooling2D(3, strides=stride, padding="same")(x)
+
+    def block(x: Any, n_filters: int) -> Any:
+        three = parts.conv(parts.conv(x, n_filters, 1), n_filters, 3)
+        five = parts.conv(parts.conv(x, n_filters, 1), n_filters, 5)
+        pooled = parts.conv(pool(x, stride=1), n_filters, 1)
+        return keras.layers.Concatenate()([three, five, pooled])
+
+    p, q, r = architecture.depths
+    x = parts.norm(pool(parts.conv(x, I_FILTERS, 7, stride=2)))
+    x = parts.conv(parts.conv(x, I_FILTERS, 1), I_FILTERS, 3)
+    x = pool(parts.norm(x))
+    for n_filters in [I_FILTERS] * p + [2 * I_FILTERS] * q:
+        x = block(x, n_filters)
+    x = pool(x)
+    for _ in range(r):
+        x = block(x, 2 * I_FILTERS)
+    x = keras.layers.AveragePooling2D(3, strides=2, padding="same")(pool(x))
+    x = parts.dense(parts.dropout(keras.layers.Flatten()(x)), DENSE_UNITS, "relu")
+    return parts.dense(parts.dropout(x), n_labels, "softmax", decay=False)

@@ -1,0 +1,64 @@
+"""Pictures of a run as PNG bytes: the curves of its members and a confusion matrix."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from edge_asc.train.metrics import Scores
+
+_PANELS = (("loss over the training windows", ("cross_entropy",)),
+           ("log-loss", ("validation_log_loss", "selection_log_loss")),
+           ("macro accuracy", ("validation_macro_accuracy", "selection_macro_accuracy")),
+           ("zeros among kernel weights", ("kernel_sparsity",)))
+
+
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+    """Four panels over the epochs (training loss, log-loss, macro accuracy, sparsity), one colour per member."""
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    for number, (title, keys) in enumerate(_PANELS):
+        axes = figure.add_subplot(2, 2, number + 1)
+        for colour, (member, rows) in enumerate(histories.items()):
+            for key, style in zip(keys, ("-", ":"), strict=False):
+                points = [(row["epoch"], row[key]) for row in rows if key in row]
+                if points:
+                    split = " (selection)" if key.startswith("selection") else ""
+                    axes.plot(*zip(*points, strict=True), style, color=f"C{colour}", label=f"{member}{split}")
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if number >= 2:
+            axes.set_ylim(0, 1.02)
+        if axes.lines and (number == 0 or len(keys) > 1):
+            axes.legend(fontsize="small")
+    return _png(figure)
+
+
+def confusion(scores: Scores, *, title: str = "") -> bytes:
+    """The confusion matrix: share of each true label's windows as shade, counts as text."""
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    sums = [max(sum(row), 1) for row in scores.confusion]
+    shares = [[n / total for n in row] for row, total in zip(scores.confusion, sums, strict=True)]
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(scores.confusion):
+        for j, n in enumerate(row):
+            axes.text(j, i, f"{n}\n{shares[i][j]:.0%}", ha="center", va="center",
+                      color="white" if shares[i][j] > 0.5 else "black")
+    axes.set_xticks(range(len(scores.labels)), scores.labels)
+    axes.set_yticks(range(len(scores.labels)), scores.labels, rotation=90, va="center")
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
+    axes.set_title(title or f"macro accuracy {scores.macro_accuracy:.1%}, {scores.n} windows")
+    figure.colorbar(image, label="share of the true label")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

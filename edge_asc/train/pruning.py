@@ -1,0 +1,110 @@
+"""Magnitude pruning with tensorflow-model-optimization on the paper's schedule, counted in epochs.
+
+tfmot's own PolynomialDecay counts steps from 1 and so updates one batch before the epoch that is meant; the
+schedule here looks the formula up by epoch and updates on the first batch of each due epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+
+from edge_asc.train.models import kernels
+from edge_asc.train.recipes import Pruning
+
+_sparsity = tfmot.sparsity.keras
+
+
+class EpochSchedule(_sparsity.PruningSchedule):  # type: ignore[name-defined]
+    """`Pruning.sparsity` at every due epoch, for tfmot, which counts batches from 1.
+
+    Args:
+        pruning: The formula and its epochs.
+        n_steps: Batches in one epoch.
+    """
+
+    def __init__(self, pruning: Pruning, *, n_steps: int) -> None:
+        self.pruning, self.n_steps = pruning, n_steps
+        self._sparsity = np.array([pruning.sparsity(epoch) for epoch in range(pruning.end_epoch + 1)], np.float32)
+        self._due = np.array([pruning.is_due(epoch) for epoch in range(pruning.end_epoch + 1)])
+
+    def __call__(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.cast(step, tf.int64) - 1
+        epoch = tf.minimum(batch // self.n_steps, self.pruning.end_epoch)
+        is_first = tf.equal(batch, epoch * self.n_steps)
+        return is_first & tf.gather(self._due, epoch), tf.gather(self._sparsity, epoch)
+
+    def get_config(self) -> dict[str, Any]:
+        """Only for tfmot's interface: pruned models are saved without their wrappers."""
+        return {"class_name": type(self).__name__, "config": {"n_steps": self.n_steps}}
+
+
+class RepeatableDropout(keras.layers.Dropout):
+    """Dropout whose mask follows from a seed and the step alone, so that a resumed run drops the same units."""
+
+    def __init__(self, rate: float, *, seed: int, step: tf.Variable, **arguments: Any) -> None:
+        super().__init__(rate, **arguments)
+        self._seed, self._step = seed, step
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """As keras.layers.Dropout."""
+        if not training or self.rate == 0:
+            return inputs
+        seed = tf.stack([tf.constant(self._seed, tf.int64), tf.cast(self._step, tf.int64)])
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
+
+
+def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable) -> keras.Model:
+    """A model for training around the same variables: prunable layers wrapped by tfmot, dropout made repeatable.
+
+    What is trained and masked is `model` itself, so nothing has to be stripped afterwards.
+    """
+    schedule = EpochSchedule(pruning, n_steps=n_steps) if pruning.enabled else None
+    n_dropouts = 0
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        nonlocal n_dropouts
+        if isinstance(layer, keras.layers.Dropout):
+            n_dropouts += 1
+            return RepeatableDropout(layer.rate, seed=seed * 100 + n_dropouts, step=step, name=layer.name)
+        if schedule is not None and layer.name in prunable:
+            return _sparsity.prune_low_magnitude(layer, pruning_schedule=schedule)
+        return layer
+
+    prunable = kernels(model)
+    wrapped = keras.models.clone_model(model, clone_function=replace)
+    set_step(wrapped, 0)
+    return wrapped
+
+
+def _wrappers(wrapped: keras.Model) -> list[Any]:
+    return [layer for layer in wrapped.layers if hasattr(layer, "pruning_vars")]
+
+
+def set_step(wrapped: keras.Model, step: int) -> None:
+    """Tells tfmot how many batches were trained; a resumed run needs it."""
+    for layer in _wrappers(wrapped):
+        layer.pruning_step.assign(step)
+
+
+def mask_variables(wrapped: keras.Model) -> list[tf.Variable]:
+    """Masks and thresholds, the part of tfmot's state that is not in the plain model."""
+    return [variable for layer in _wrappers(wrapped) for _, mask, threshold in layer.pruning_vars
+            for variable in (mask, threshold)]
+
+
+def apply_masks(wrapped: keras.Model) -> None:
+    """Zeroes what is masked: the last gradient step of an epoch has moved those weights off zero."""
+    for layer in _wrappers(wrapped):
+        for weight, mask, _ in layer.pruning_vars:
+            weight.assign(weight * mask)
+
+
+def kernel_sparsity(model: keras.Model) -> float:
+    """Share of exact zeros among all kernel weights, counted in the weights themselves."""
+    weights = [kernel.numpy() for kernel in kernels(model).values()]
+    return 1.0 - sum(int(np.count_nonzero(weight)) for weight in weights) / sum(weight.size for weight in weights)

@@ -1,0 +1,115 @@
+"""The windows of a run: cached features of the splits, block-mixed tracks, and a third split if the recipe asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_asc.errors import DatasetError
+from edge_asc.spec import LABELS
+from edge_asc.train.augmentation import augmenter
+from edge_asc.train.batches import Int64, Windows
+from edge_asc.train.block_mixing import mixed_features
+from edge_asc.train.dataset import TauDataset
+from edge_asc.train.feature_cache import cached_features
+from edge_asc.train.member import Splits
+from edge_asc.train.recipes import Recipe
+from edge_asc.train.tau_layout import Clip
+
+_SELECTION = 3
+
+
+def load_splits(recipe: Recipe, dataset: TauDataset, *, n_jobs: int | None = None, shown: bool = True) -> Splits:
+    """Computes or opens the features of a data set and arranges them as a recipe says.
+
+    Args:
+        n_jobs: Processes for features that are not cached yet; None for one per core.
+        shown: Whether the cache may draw a progress bar.
+
+    Raises:
+        DatasetError: A split is empty or lacks a label.
+    """
+    recordings = _numbers([*dataset.train, *dataset.validation])
+    train = _windows(recipe, dataset, dataset.train, recordings, n_jobs=n_jobs, shown=shown)
+    validation = _windows(recipe, dataset, dataset.validation, recordings, n_jobs=n_jobs, shown=shown)
+    _require_labels(train, "training")
+    if not len(validation):
+        raise DatasetError(f"{dataset.root} has no clips to validate on", wanted="rows in fold1_evaluate.csv")
+    clips, selection = list(dataset.train), None
+    held_out = hold_out(train, fraction=recipe.training.selection_fraction, seed=recipe.seed)
+    if len(held_out):
+        kept = np.setdiff1d(np.arange(len(train)), held_out)
+        clips = [clips[number] for number in kept]
+        selection, train = train.take(held_out), train.take(kept)
+        _require_labels(train, "training (after holding out the selection)")
+    train = _with_mixed(recipe, dataset, clips, train, n_jobs=n_jobs, shown=shown)
+    return Splits(spec=recipe.features, labels=LABELS, train=train, validation=validation, selection=selection,
+                  augment=augmenter(recipe.augmentation, recipe.features) if recipe.augmentation.enabled else None)
+
+
+def hold_out(windows: Windows, *, fraction: float, seed: int) -> Int64:
+    """Windows of whole recordings, about `fraction` of each label's windows and at least one recording of each.
+
+    Raises:
+        DatasetError: A label has one recording only, which cannot be in two splits.
+    """
+    if not fraction:
+        return np.empty(0, np.int64)
+    rng, found = np.random.default_rng([seed, _SELECTION]), []
+    for label in np.unique(windows.labels):
+        own = np.flatnonzero(windows.labels == label)
+        recordings = rng.permutation(np.unique(windows.recordings[own]))
+        if len(recordings) < 2:
+            raise DatasetError(f"nothing to hold out of {LABELS[label]}", found="one recording", wanted="at least two",
+                               fix="Set training.selection_fraction=0.")
+        sizes = np.cumsum([np.count_nonzero(windows.recordings[own] == recording) for recording in recordings])
+        n_held = min(max(1, int(np.searchsorted(sizes, fraction * len(own), side="right"))), len(recordings) - 1)
+        found.append(own[np.isin(windows.recordings[own], recordings[:n_held])])
+    return np.sort(np.concatenate(found))
+
+
+def fingerprint(splits: Splits) -> str:
+    """SHA-256 over features, labels and recordings of all splits: the same data, the same digits."""
+    digest = hashlib.sha256()
+    for windows in (splits.train, splits.validation, splits.selection):
+        if windows is None:
+            continue
+        digest.update(windows.labels.astype("<i8").tobytes() + windows.recordings.astype("<i8").tobytes())
+        for part in windows.parts:
+            for start in range(0, len(part), 64):
+                digest.update(np.ascontiguousarray(part[start:start + 64]).tobytes())
+    return digest.hexdigest()
+
+
+def _windows(recipe: Recipe, dataset: TauDataset, clips: Sequence[Clip], recordings: dict[str, int], *,
+             n_jobs: int | None, shown: bool) -> Windows:
+    labels = np.array([LABELS.index(clip.label or "") for clip in clips], np.int64)
+    numbers = np.array([recordings[clip.recording] for clip in clips], np.int64)
+    return Windows([cached_features(clips, recipe.features, dataset.cache_dir, n_jobs=n_jobs, progress=shown)], labels,
+                   numbers)
+
+
+def _with_mixed(recipe: Recipe, dataset: TauDataset, clips: Sequence[Clip], train: Windows, *, n_jobs: int | None,
+                shown: bool) -> Windows:
+    settings = recipe.block_mixing
+    if not settings.n_tracks_per_label:
+        return train
+    features, labels = mixed_features(clips, recipe.features, dataset.cache_dir, seed=recipe.seed,
+                                      n_tracks_per_label=settings.n_tracks_per_label,
+                                      n_segments=settings.n_segments, match=settings.match, n_jobs=n_jobs,
+                                      progress=shown)
+    numbers = np.array([LABELS.index(label) for label in labels], np.int64)
+    return Windows([*train.parts, features], np.concatenate([train.labels, numbers]),
+                   np.concatenate([train.recordings, np.full(len(numbers), -1)]))
+
+
+def _numbers(clips: Sequence[Clip]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted({clip.recording for clip in clips}))}
+
+
+def _require_labels(windows: Windows, split: str) -> None:
+    missing = [label for number, label in enumerate(LABELS) if not (windows.labels == number).any()]
+    if missing:
+        raise DatasetError(f"the {split} split has no clip of {', '.join(missing)}", wanted="clips of every label")
