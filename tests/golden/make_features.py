@@ -52,8 +52,10 @@ def cases() -> dict[str, tuple[str, FeatureSpec]]:
     others = {
         "48k-4096-64": FeatureSpec(n_fft=4096, hop_length=2048, n_mels=64),
         "48k-1024-32": FeatureSpec(n_fft=1024, hop_length=512, n_mels=32),
-        "44k-hop-441": FeatureSpec(sample_rate_hz=44_100, n_fft=2048, hop_length=441, n_mels=40, fmin_hz=20, fmax_hz=16_000),
-        "16k-speech": FeatureSpec(sample_rate_hz=16_000, n_fft=512, hop_length=160, n_mels=40, fmin_hz=60, fmax_hz=7_600),
+        "44k-hop-441": FeatureSpec(sample_rate_hz=44_100, n_fft=2048, hop_length=441, n_mels=40, fmin_hz=20,
+                                   fmax_hz=16_000),
+        "16k-speech": FeatureSpec(sample_rate_hz=16_000, n_fft=512, hop_length=160, n_mels=40, fmin_hz=60,
+                                  fmax_hz=7_600),
         "8k-amin": FeatureSpec(sample_rate_hz=8_000, n_fft=256, hop_length=256, n_mels=20, fmax_hz=4_000, amin=1e-5),
     }
     return paper | {f"{name}/{sound}": (sound, spec) for name, spec in others.items() for sound in ("noise", "tone")}
