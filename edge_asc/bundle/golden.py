@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_asc.bundle.manifest import COPY_AGAIN, GOLDEN
 from edge_asc.errors import BundleError
 
 _MAX_UNPACKED_BYTES = 256 << 20
@@ -52,7 +53,7 @@ class Golden:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED_BYTES:
-                    raise BundleError(f"golden.npz unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MiB", fix="Copy the bundle again, or make it again.")
+                    raise BundleError(f"{GOLDEN} unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MiB", fix=COPY_AGAIN)
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 samples = arrays["samples"]
                 if samples.dtype == np.int16:
@@ -63,4 +64,4 @@ class Golden:
                            probabilities=arrays["probabilities"])
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError,
                 MemoryError) as error:
-            raise BundleError(f"golden.npz cannot be read: {error}", fix="Copy the bundle again, or make it again.") from error
+            raise BundleError(f"{GOLDEN} cannot be read: {error}", fix=COPY_AGAIN) from error

@@ -160,8 +160,8 @@ def _parse_file(parent: _Keys, name: str) -> FileEntry:
     keys.done()
     parts = entry.file.split("/")
     if not all(_NAME.fullmatch(part) for part in parts):
-        raise BundleError(f"{keys.where}: the path leads out of the bundle or has odd characters", found=repr(entry.file),
-                          wanted="a relative path of plain names", fix=STRANGER)
+        raise BundleError(f"{keys.where}: the path leads out of the bundle or has odd characters",
+                          found=repr(entry.file)[:200], wanted="a relative path of plain names", fix=STRANGER)
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
         raise keys.error("sha256", found=repr(entry.sha256), wanted="64 hex digits")
     if not 0 <= entry.n_bytes <= _MAX_FILE_BYTES:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import edge_asc
 from edge_asc.bundle.golden import Golden
 from edge_asc.bundle.manifest import (
@@ -58,8 +60,22 @@ class Bundle(Manifest):
         raise BundleError(f"{self.path}: no member {name}", found=", ".join(m.name for m in self.members))
 
     def golden(self) -> Golden:
-        """The golden clip and every member's answers to it."""
-        return Golden.from_bytes(self.read(self.files[GOLDEN]))
+        """The golden clip and every member's answers to it.
+
+        Raises:
+            BundleError: The file is damaged or belongs to other members, labels or features.
+        """
+        golden = Golden.from_bytes(self.read(self.files[GOLDEN]))
+        rows, window = (len(self.members), len(self.labels)), (self.features.n_mels, self.features.n_frames)
+        wanted = {"samples": (golden.samples.size,), "features": window, "probabilities": rows[1:],
+                  **{f"outputs.{variant}": rows for variant in self.variants}}
+        arrays = {"samples": golden.samples, "features": golden.features, "probabilities": golden.probabilities,
+                  **{f"outputs.{variant}": values for variant, values in golden.outputs.items()}}
+        found = {name: array.shape for name, array in arrays.items()}
+        if found != wanted or any(array.dtype != np.float32 for array in arrays.values()):
+            raise BundleError(f"{self.path / GOLDEN} does not fit the manifest", found=found, wanted=wanted,
+                              fix="Make the bundle again.")
+        return golden
 
     def audit(self) -> dict[str, Any]:
         """The audit that was made with the bundle."""

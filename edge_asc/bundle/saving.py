@@ -36,7 +36,8 @@ class NewMember:
 
 
 def save_bundle(path: str | Path, *, labels: Sequence[str], features: FeatureSpec, members: Sequence[NewMember],
-                golden: Golden | Callable[[Bundle], Golden], audit: Mapping[str, Any] | Callable[[Bundle], Mapping[str, Any]],
+                golden: Golden | Callable[[Bundle], Golden],
+                audit: Mapping[str, Any] | Callable[[Bundle], Mapping[str, Any]],
                 model_card: str | Callable[[Bundle], str], made: Mapping[str, Any], default_variant: str) -> Bundle:
     """Write a bundle, all or nothing, and return it as a reader sees it.
 

@@ -1,0 +1,51 @@
+"""Options that several verbs share: which bundle, in which variant, on which runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edge_asc.runtime import Ensemble
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+RUNTIME_CHOICES = ("auto", "litert", "tflite-runtime")
+
+
+def runtime_option(command: Command) -> Command:
+    """--runtime."""
+    return click.option("--runtime", type=click.Choice(RUNTIME_CHOICES), default="auto", show_default=True,
+                        help="The TFLite interpreter; auto takes the first that is installed.")(command)
+
+
+def ensemble_options(command: Command) -> Command:
+    """--bundle, --variant, --runtime and --threads, to be handed to `load` under these names."""
+    options: tuple[Callable[[Command], Command], ...] = (
+        click.option("--threads", "n_threads", type=click.IntRange(1, 64), default=1, show_default=True,
+                     help="Threads inside one inference."),
+        runtime_option,
+        click.option("--variant", metavar="NAME", help="Precision and encoding, such as int8-dense; the bundle's "
+                     "default otherwise."),
+        click.option("--bundle", "bundle_path", type=click.Path(), metavar="DIR",
+                     help="The bundle to use; the one in the box otherwise."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
+def load(bundle_path: str | None, *, variant: str | None, runtime: str, n_threads: int) -> Ensemble:
+    """The ensemble that `ensemble_options` asked for."""
+    from edge_asc.bundle import Bundle, shipped_bundle
+    from edge_asc.runtime import load_ensemble
+
+    bundle = Bundle.load(bundle_path or shipped_bundle())
+    return load_ensemble(bundle, variant=variant, runtime=runtime, n_threads=n_threads, notify=note)
+
+
+def note(message: str) -> None:
+    """Say something on standard error that is not a result."""
+    click.echo(f"edge-asc: {message}", err=True)

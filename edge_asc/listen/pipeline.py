@@ -1,0 +1,159 @@
+"""From blocks of samples to scene events: each mel frame is computed once, each hop one window is classified.
+
+Everything here runs on the count of samples, so it gives the same events however the sound is cut into blocks and
+however fast it comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_asc.errors import AudioError, InputError
+from edge_asc.features import MelStream, clamp
+from edge_asc.listen.events import Block, SceneEvent
+from edge_asc.runtime import Ensemble
+from edge_asc.spec import FeatureSpec
+
+MIN_HOP_S, MAX_HOP_S = 0.1, 60.0
+
+
+class FrameRing:
+    """The last `n_frames` frames, always as one contiguous-in-time view, in constant memory."""
+
+    def __init__(self, *, n_mels: int, n_frames: int) -> None:
+        self._frames = np.zeros((n_mels, 2 * n_frames), np.float32)
+        self._n_frames = n_frames
+        self._end = 0
+
+    def push(self, frames: NDArray[np.float32]) -> None:
+        """Append frames [n_mels, k], any k."""
+        frames = frames[:, -self._n_frames:]
+        n_new = frames.shape[1]
+        if self._end + n_new > self._frames.shape[1]:
+            n_kept = self._n_frames - n_new
+            self._frames[:, :n_kept] = self._frames[:, self._end - n_kept : self._end].copy()
+            self._end = n_kept
+        self._frames[:, self._end : self._end + n_new] = frames
+        self._end += n_new
+
+    def window(self) -> NDArray[np.float32]:
+        """The newest frames [n_mels, n_frames], oldest first: a view, good until the next push."""
+        return self._frames[:, max(0, self._end - self._n_frames) : self._end]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One window that is due."""
+
+    end_sample: int
+    db: NDArray[np.float32]
+    """float32 [n_mels, n_frames], not clamped: a view, good until the next window."""
+    has_gap: bool
+    is_silent: bool
+    """Digital silence throughout: there is nothing to classify."""
+
+
+class WindowStream:
+    """Cuts a stream into windows: the first when n_frames frames are complete, then one each hop.
+
+    Args:
+        spec: The front end.
+        hop_s: Seconds between windows, rounded to whole samples.
+    """
+
+    def __init__(self, spec: FeatureSpec, *, hop_s: float) -> None:
+        if not MIN_HOP_S <= hop_s <= MAX_HOP_S:
+            raise InputError("impossible hop", found=f"{hop_s} s", wanted=f"{MIN_HOP_S} to {MAX_HOP_S} s")
+        self.spec = spec
+        self.hop_samples = round(hop_s * spec.sample_rate_hz)
+        self._floor_db = 10 * np.log10(spec.amin) + 1e-3
+        self._mel = MelStream(spec)
+        self._ring = FrameRing(n_mels=spec.n_mels, n_frames=spec.n_frames)
+        self.n_samples = 0
+        """Samples since the start, lost ones included."""
+        self._due = spec.window_samples
+        self._gap_end = -1
+
+    def push(self, block: Block) -> Iterator[Window]:
+        """Take in a block and yield the windows that it completes."""
+        if block.n_lost:
+            # Silence in place of what was lost keeps frames and clock where they were; a second at a time, for a
+            # process that was stopped for hours.
+            second = np.zeros(self.spec.sample_rate_hz, np.float32)
+            for start in range(0, block.n_lost, second.size):
+                yield from self._advance(second[: block.n_lost - start], is_gap=True)
+        yield from self._advance(block.samples, is_gap=False)
+
+    def _advance(self, samples: NDArray[np.float32], *, is_gap: bool) -> Iterator[Window]:
+        while samples.size:
+            part, samples = np.split(samples, [self._due - self.n_samples])
+            self._ring.push(self._mel.push(part))
+            self.n_samples += part.size
+            if is_gap:
+                self._gap_end = self.n_samples
+            if self.n_samples == self._due:
+                db = self._ring.window()
+                yield Window(end_sample=self._due, db=db, is_silent=bool(db.max() <= self._floor_db),
+                             has_gap=self._gap_end > self._due - self.spec.window_samples)
+                self._due += self.hop_samples
+
+
+def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
+           notify: Callable[[str], None] | None = None) -> Iterator[SceneEvent]:
+    """Name the scene of the last window, each hop.
+
+    Args:
+        source: Blocks at the ensemble's sample rate; see `edge_asc.listen.sources`.
+        ensemble: From `edge_asc.runtime.load_ensemble`.
+        hop_s: Seconds between events, 0.1 to 60. Event k is at window_s + k * hop_s on the audio's clock.
+        notify: Called with a sentence about what a listener should know (silence, lost samples).
+
+    Raises:
+        AudioError: The source ended before the first event, or never held anything but digital silence.
+        InputError: The hop is out of range.
+    """
+    spec = ensemble.features
+    windows = WindowStream(spec, hop_s=hop_s)
+    notify = notify or (lambda message: None)
+    n_events, was_silent = 0, False
+    for block in source:
+        started_s = time.monotonic() if block.arrived_s is None else block.arrived_s
+        if block.n_lost:
+            notify(f"{windows.n_samples / spec.sample_rate_hz:.3f} s: {block.n_lost} samples were lost")
+        for window in windows.push(block):
+            if window.is_silent:
+                if not was_silent:
+                    notify(f"{window.end_sample / spec.sample_rate_hz:.3f} s: digital silence, nothing to classify")
+                was_silent = True
+                continue
+            was_silent = False
+            n_events += 1
+            probabilities = ensemble.probabilities(clamp(window.db, spec))
+            yield _event(window, probabilities, ensemble, started_s)
+            if block.arrived_s is None:
+                started_s = time.monotonic()
+    if not n_events:
+        raise _nothing_heard(windows)
+
+
+def _event(window: Window, probabilities: NDArray[np.float32], ensemble: Ensemble, started_s: float) -> SceneEvent:
+    best = int(probabilities.argmax())
+    return SceneEvent(time_s=window.end_sample / ensemble.features.sample_rate_hz, label=ensemble.labels[best],
+                      confidence=float(probabilities[best]), has_gap=window.has_gap,
+                      probabilities=dict(zip(ensemble.labels, map(float, probabilities), strict=True)),
+                      latency_ms=(time.monotonic() - started_s) * 1000)
+
+
+def _nothing_heard(windows: WindowStream) -> AudioError:
+    spec = windows.spec
+    if windows.n_samples < spec.window_samples:
+        return AudioError("the sound ended before the first window was full",
+                          found=f"{windows.n_samples / spec.sample_rate_hz:.3f} s",
+                          wanted=f"{spec.window_s:.3f} s or more", fix="Give a longer recording.")
+    return AudioError("the sound is digital silence throughout", wanted="at least one sample that is not zero",
+                      fix="Check the cable, the mute switch and the recording level.")

@@ -1,0 +1,22 @@
+"""int8 in, int8 out: the two formulas of TFLite's affine quantisation, used by every engine and by the C exporter."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def quantize(values: NDArray[np.float32], *, scale: float, zero_point: int) -> NDArray[np.int8]:
+    """round(values / scale) + zero_point, clipped to int8; halves go away from zero, as std::round in TFLite's
+    QUANTIZE kernel, and the division is done in float32 as there."""
+    scaled = np.asarray(values, np.float32) / np.float32(scale)
+    whole = np.trunc(scaled)
+    # Not trunc(x + 0.5): the sum itself would round 0.49999997 up to 1.
+    whole += np.copysign(np.abs(scaled - whole) >= 0.5, scaled)
+    steps: NDArray[np.int8] = np.clip(whole + np.float32(zero_point), -128, 127).astype(np.int8)
+    return steps
+
+
+def dequantize(values: NDArray[np.int8], *, scale: float, zero_point: int) -> NDArray[np.float32]:
+    """(values - zero_point) * scale in float32."""
+    return (values.astype(np.int32) - np.int32(zero_point)).astype(np.float32) * np.float32(scale)

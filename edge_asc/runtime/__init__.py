@@ -1,0 +1,7 @@
+"""Running a bundle: interpreters behind one Member, members behind one Ensemble, and the replay of the golden clip."""
+
+from edge_asc.runtime.ensemble import Ensemble, load_ensemble
+from edge_asc.runtime.member import RUNTIMES, Member, find_runtime
+from edge_asc.runtime.replay import Check, record_golden, verify_bundle
+
+__all__ = ["RUNTIMES", "Check", "Ensemble", "Member", "find_runtime", "load_ensemble", "record_golden", "verify_bundle"]
