@@ -87,10 +87,7 @@ def _fits(operator: Operator, inputs: list[Tensor], output: Tensor, where: str) 
     elif operator.name == "CONCATENATION":
         _concatenation_fits(operator, inputs, output, where)
     elif operator.name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
-        if len(inputs[0].shape) != 4 or len(output.shape) != 4 or inputs[0].shape[3] != output.shape[3] \
-                or _spatial(operator, inputs[0].shape, _number(operator, "filter_height"),
-                            _number(operator, "filter_width")) != output.shape[1:3]:
-            raise _unfit(where, [inputs[0].shape, output.shape])
+        _pooling_fits(operator, inputs[0].shape, output.shape, where)
 
 
 def _number(operator: Operator, name: str, default: int = 1) -> int:
@@ -131,6 +128,12 @@ def _convolution_fits(operator: Operator, inputs: list[Tensor], output: Tensor, 
                                                  n_channels):
         raise _unfit(where, [source, weights, output.shape])
     _bias_fits(inputs, n_channels, where)
+
+
+def _pooling_fits(operator: Operator, source: tuple[int, ...], output: tuple[int, ...], where: str) -> None:
+    height, width = _number(operator, "filter_height"), _number(operator, "filter_width")
+    if len(source) != 4 or output != (source[0], *_spatial(operator, source, height, width), source[3]):
+        raise _unfit(where, [source, output])
 
 
 def _bias_fits(inputs: list[Tensor], n_channels: int, where: str) -> None:

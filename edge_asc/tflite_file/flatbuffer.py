@@ -114,7 +114,8 @@ class _Reader:
                 continue
             if slot >= len(fields):
                 raise ModelFileError(f"{kind} has a field that this version does not know", found=f"slot {slot}",
-                                     wanted=f"at most {len(fields) - 1}", fix="Convert the model again with a known converter.")
+                                     wanted=f"at most {len(fields) - 1}",
+                                     fix="Convert the model again with the converter of a known TensorFlow.")
             if entry < 4 or entry + fields[slot].size_bytes > n_table:
                 raise self.damaged(f"{kind}.{fields[slot].name} lies outside its table", at)
             value = self.field(at + entry, table, fields, slot)

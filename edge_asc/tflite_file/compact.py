@@ -1,0 +1,113 @@
+"""The smallest stock file of a network, with the same outputs bit for bit.
+
+Left out is what no stock kernel reads: names, descriptions, metadata, signatures, the quantisation vectors that the
+converter puts on a sparse tensor and again on its dense copy, and in sparse int8 files the scales of biases (which
+are products of two others). Sparse weights are encoded anew, and equal parts of the file stand once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_asc.tflite_file.encode import encode, smallest_layout
+from edge_asc.tflite_file.flatbuffer import Table, serialize
+from edge_asc.tflite_file.model import Model, Operator, Tensor
+from edge_asc.tflite_file.read import read_model
+from edge_asc.tflite_file.write import GraphWriter, options_table
+
+_DENSIFY_BYTES = 80
+"""A DENSIFY operator, its dense tensor and their places in the lists."""
+_WIDEN_BYTES = 60
+"""A DEQUANTIZE operator with its tensor."""
+
+
+def compact(data: bytes) -> bytes:
+    """Re-write a file with as few bytes as stock interpreters allow.
+
+    Dense constants stay dense, sparse ones stay sparse unless they are smaller dense. The output has no names and no
+    signature: inputs and outputs are found by their order.
+
+    Raises:
+        ModelFileError: The file is damaged or has an unsupported part.
+    """
+    model = read_model(data)
+    sparse = any(tensor.is_sparse for tensor in model.tensors)
+    writer = _CompactWriter(model, sparse=sparse)
+    for tensor in model.tensors:
+        writer.activation(tensor)
+    for tensor in model.tensors:
+        if tensor.data is not None:
+            writer.weights(tensor)
+    for operator in model.operators:
+        writer.step(operator, model)
+    # Values of a sparse file are read by the element or copied; a dense file's weights are read in place.
+    return serialize(writer.root(model.inputs, model.outputs), buffer_alignment_bytes=4 if sparse else 16)
+
+
+class _CompactWriter(GraphWriter):
+    def __init__(self, model: Model, *, sparse: bool) -> None:
+        super().__init__()
+        self.sparse = sparse
+        self.biases = {operator.inputs[2] for operator in model.operators if _bias_scale_unread(operator, model)}
+
+    def weights(self, tensor: Tensor) -> None:
+        """Give the tensor its data: directly, or through DENSIFY, RESHAPE and DEQUANTIZE."""
+        assert tensor.data is not None
+        place, itemsize = self.tensors[tensor.index], tensor.stored_dtype.itemsize
+        if self.sparse and tensor.index in self.biases:
+            place.pop("quantization", None)
+        widens = tensor.stored_dtype != tensor.dtype
+        if tensor.is_sparse:
+            self.sparse_weights(tensor, place)
+        elif widens and tensor.n_elements * (tensor.dtype.itemsize - itemsize) >= _WIDEN_BYTES:
+            narrow = self.constant(tensor.data.astype(tensor.stored_dtype))
+            self.operator("DEQUANTIZE", [narrow], [tensor.index], version=3)
+        else:
+            place["buffer"] = self.buffer(tensor.data.tobytes())
+
+    def sparse_weights(self, tensor: Tensor, place: Table) -> None:
+        assert tensor.data is not None
+        values = tensor.data.astype(tensor.stored_dtype)
+        widens = tensor.stored_dtype != tensor.dtype
+        layout, n_bytes = smallest_layout(values, itemsize=values.itemsize, may_reshape=values.dtype == np.int8)
+        if not widens and n_bytes + _DENSIFY_BYTES >= values.nbytes:
+            place["buffer"] = self.buffer(values.tobytes())
+            return
+        stored, sparsity = encode(values, layout)
+        source = self.tensor(layout.shape, values.dtype, buffer=self.buffer(stored.tobytes()), sparsity=sparsity)
+        if layout.shape == tensor.shape and not widens:
+            self.operator("DENSIFY", [source], [tensor.index])
+            return
+        dense = self.tensor(layout.shape, values.dtype)
+        self.operator("DENSIFY", [source], [dense])
+        if widens:
+            self.operator("DEQUANTIZE", [dense], [tensor.index], version=3)
+        else:
+            reshape = Operator("RESHAPE", 1, (dense,), (tensor.index,))
+            self.operator("RESHAPE", [dense], [tensor.index], options=options_table(reshape, tensor.shape))
+
+    def step(self, operator: Operator, model: Model) -> None:
+        """An operator of the model; a RESHAPE takes its shape from its options and needs no second input."""
+        if operator.name == "RESHAPE":
+            operator = Operator("RESHAPE", operator.version, operator.inputs[:1], operator.outputs)
+        super().step(operator, model)
+
+
+def _bias_scale_unread(operator: Operator, model: Model) -> bool:
+    """Whether stock kernels run this operator without looking at the scale of its bias.
+
+    Convolutions compute it from the other two. FULLY_CONNECTED compares it with their product and accepts a
+    difference of up to 2 % of the output's step, so a product well below that may stand for any scale, also none.
+    """
+    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(operator.inputs) < 3 \
+            or operator.inputs[2] < 0:
+        return False
+    activation, weights, bias = (model.tensors[index] for index in operator.inputs[:3])
+    output = model.tensors[operator.outputs[0]]
+    if bias.dtype != np.int32 or not activation.quantization or not weights.quantization or not output.quantization:
+        return False
+    product = activation.quantization.scale * weights.quantization.scale
+    # Only a scale that read_model can compute again may go.
+    if bias.quantization is None or not np.array_equal(product.astype(np.float32), bias.quantization.scale):
+        return False
+    return operator.name != "FULLY_CONNECTED" or float(product.max() / output.quantization.scale[0]) < 0.01
