@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def command(mic: bool, device: str | None, path: str | None, realtime: bool, fro
         else:
             from edge_asc.listen.sources import pcm_source
 
-            source = pcm_source(click.get_binary_stream("stdin"), from_hz=rate_hz or rate, n_channels=n_channels,
+            source = pcm_source(sys.stdin.buffer, from_hz=rate_hz or rate, n_channels=n_channels,
                                 pcm_format=pcm_format, sample_rate_hz=rate)
         _run(source, ensemble, decider, hop_s=hop_s, as_json=as_json, verbose=verbose)
 
@@ -91,8 +92,6 @@ def _report_overflows(microphone: Microphone) -> None:
 
 
 def _run(source: Iterable[Block], ensemble: Any, decider: Any, *, hop_s: float, as_json: bool, verbose: bool) -> None:
-    import sys
-
     from edge_asc.listen.pipeline import listen
     from edge_asc.listen.sinks import Sink
     from edge_asc.listen.sinks.json_lines import JsonLines

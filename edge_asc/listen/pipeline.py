@@ -98,8 +98,11 @@ class WindowStream:
                 self._gap_end = self.n_samples
             if self.n_samples == self._due:
                 db = self._ring.window()
+                # Frames lie on the grid of the whole stream: the oldest may begin a little before one window ago.
+                begin = self._due - self.spec.window_samples
+                begin -= begin % self.spec.hop_length
                 yield Window(end_sample=self._due, db=db, is_silent=bool(db.max() <= self._floor_db),
-                             has_gap=self._gap_end > self._due - self.spec.window_samples)
+                             has_gap=self._gap_end > begin)
                 self._due += self.hop_samples
 
 
