@@ -38,7 +38,7 @@ def load(path: Path) -> tuple[dict[str, list[npt.NDArray[Any]]], dict[str, Any]]
     """
     groups: dict[str, list[npt.NDArray[Any]]] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in sorted(archive.files):
                 if name != _META:
                     groups.setdefault(name.partition("/")[0], []).append(archive[name])

@@ -69,7 +69,8 @@ class MemberTraining:
                            input_shape=(splits.spec.n_mels, splits.spec.n_frames, 1))
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._wrapped = pruning.wrap(self.model, recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step)
-        self._optimizer = keras.optimizers.Adam(self._learning_rate(), jit_compile=False)
+        self._learning_rate = _learning_rate(recipe, self.n_steps)
+        self._optimizer = keras.optimizers.Adam(self._learning_rate, jit_compile=False)
         self._optimizer.build(self.model.trainable_variables)
         self._best_weights: list[Any] = []
         self._state = _State()
@@ -110,7 +111,8 @@ class MemberTraining:
         """
         board = TensorBoard(self.folder / "tensorboard")
         try:
-            for epoch in range(self._state.n_done // self.n_steps, self.recipe.training.epochs):
+            # A checkpoint may lie between an epoch's last batch and its row of figures: the rows count.
+            for epoch in range(len(self._state.rows), self.recipe.training.epochs):
                 self._train_epoch(epoch)
                 row = self._finish_epoch(epoch)
                 board.add(row)
@@ -129,14 +131,6 @@ class MemberTraining:
             inputs = clamp_windows(windows.gather(indices), self.splits.spec)[..., None]
             found.append(self._predict_batch(inputs).numpy())
         return np.concatenate(found)
-
-    def _learning_rate(self) -> Any:
-        settings = self.recipe.training
-        if settings.final_learning_rate == settings.learning_rate:
-            return settings.learning_rate
-        return keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate, settings.epochs * self.n_steps,
-            alpha=settings.final_learning_rate / settings.learning_rate)
 
     def _variables(self) -> list[tf.Variable]:
         return [*self.model.weights, *pruning.mask_variables(self._wrapped), *self._optimizer.variables]
@@ -175,7 +169,8 @@ class MemberTraining:
     def _finish_epoch(self, epoch: int) -> Row:
         pruning.apply_masks(self._wrapped)
         state, n_windows = self._state, self.n_windows
-        row: Row = {"epoch": epoch + 1, "seconds": state.sums[2], "learning_rate": float(self._optimizer.lr.numpy()),
+        row: Row = {"epoch": epoch + 1, "seconds": state.sums[2],
+                    "learning_rate": float(self._learning_rate(state.n_done - 1)),
                     "kernel_sparsity": pruning.kernel_sparsity(self.model),
                     "cross_entropy": state.sums[0] / n_windows, "accuracy": state.sums[1] / n_windows}
         if (epoch + 1) % self.recipe.training.validate_every_epochs == 0 or epoch + 1 == self.recipe.training.epochs:
@@ -243,6 +238,12 @@ def save_model(model: keras.Model, path: Path) -> None:
     temporary = path.with_name(f".{path.stem}.partial.keras")
     model.save(temporary)
     temporary.replace(path)
+
+
+def _learning_rate(recipe: Recipe, n_steps: int) -> Any:
+    settings = recipe.training
+    return keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * n_steps,
+                                                  alpha=settings.final_learning_rate / settings.learning_rate)
 
 
 def _figures(split: str, scores: Scores) -> Row:

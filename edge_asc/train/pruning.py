@@ -48,14 +48,14 @@ class RepeatableDropout(keras.layers.Dropout):
 
     def __init__(self, rate: float, *, seed: int, step: tf.Variable, **arguments: Any) -> None:
         super().__init__(rate, **arguments)
-        self._seed, self._step = seed, step
+        # Behind a function, or Keras would count the step among this layer's weights.
+        self._mask_seed = lambda: tf.stack([tf.constant(seed, tf.int64), step])
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """As keras.layers.Dropout."""
         if not training or self.rate == 0:
             return inputs
-        seed = tf.stack([tf.constant(self._seed, tf.int64), tf.cast(self._step, tf.int64)])
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, self._mask_seed())
 
 
 def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable) -> keras.Model:

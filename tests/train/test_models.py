@@ -45,7 +45,8 @@ def test_a_fresh_network_counts_fewer_non_zero_than_parameters():
     assert 0 < count_nonzero(model) < count_parameters(model)
 
 
-@pytest.mark.parametrize("text", ["", "V", "V(1,2,3)", "I(1,2,3,4)", "R(1,2,3)", "V(1,2,3,-4)", "V(1,2,3,x)", "V(1,,2,3)"])
+@pytest.mark.parametrize("text", ["", "V", "V(1,2,3)", "I(1,2,3,4)", "R(1,2,3)", "V(1,2,3,-4)", "V(1,2,3,x)",
+                                  "V(1,,2,3)"])
 def test_what_is_no_architecture_is_an_error(text):
     with pytest.raises(RecipeError, match="unknown architecture"):
         parse_architecture(text)
