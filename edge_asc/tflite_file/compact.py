@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_asc.tflite_file.encode import encode, smallest_layout
-from edge_asc.tflite_file.flatbuffer import Table, serialize
+from edge_asc.tflite_file.flatbuffer import serialize
 from edge_asc.tflite_file.model import Model, Operator, Tensor
 from edge_asc.tflite_file.read import read_model
 from edge_asc.tflite_file.write import GraphWriter, options_table
@@ -21,63 +21,72 @@ _WIDEN_BYTES = 60
 """A DEQUANTIZE operator with its tensor."""
 
 
-def compact(data: bytes) -> bytes:
+def compact(data: bytes, *, sparse: bool | None = None) -> bytes:
     """Re-write a file with as few bytes as stock interpreters allow.
 
-    Dense constants stay dense, sparse ones stay sparse unless they are smaller dense. The output has no names and no
-    signature: inputs and outputs are found by their order.
+    Args:
+        data: The file.
+        sparse: True makes all weights sparse that are smaller so, False makes all dense. None leaves a dense file
+            dense, and a sparse one sparse where that is smaller.
+
+    Returns:
+        A file without names and without a signature: inputs and outputs are found by their order.
 
     Raises:
         ModelFileError: The file is damaged or has an unsupported part.
     """
     model = read_model(data)
-    sparse = any(tensor.is_sparse for tensor in model.tensors)
-    writer = _CompactWriter(model, sparse=sparse)
+    if sparse is None:
+        candidates = {tensor.index for tensor in model.tensors if tensor.is_sparse}
+    else:
+        candidates = _weights(model) if sparse else set()
+    writer = _CompactWriter(model, candidates)
     for tensor in model.tensors:
         writer.activation(tensor)
     for tensor in model.tensors:
         if tensor.data is not None:
-            writer.weights(tensor)
+            writer.constant_of(tensor)
     for operator in model.operators:
         writer.step(operator, model)
     # Values of a sparse file are read by the element or copied; a dense file's weights are read in place.
-    return serialize(writer.root(model.inputs, model.outputs), buffer_alignment_bytes=4 if sparse else 16)
+    return serialize(writer.root(model.inputs, model.outputs), buffer_alignment_bytes=4 if candidates else 16)
 
 
 class _CompactWriter(GraphWriter):
-    def __init__(self, model: Model, *, sparse: bool) -> None:
+    def __init__(self, model: Model, candidates: set[int]) -> None:
         super().__init__()
-        self.sparse = sparse
+        self.candidates = candidates
         self.biases = {operator.inputs[2] for operator in model.operators if _bias_scale_unread(operator, model)}
 
-    def weights(self, tensor: Tensor) -> None:
+    def constant_of(self, tensor: Tensor) -> None:
         """Give the tensor its data: directly, or through DENSIFY, RESHAPE and DEQUANTIZE."""
         assert tensor.data is not None
-        place, itemsize = self.tensors[tensor.index], tensor.stored_dtype.itemsize
-        if self.sparse and tensor.index in self.biases:
+        place = self.tensors[tensor.index]
+        if self.candidates and tensor.index in self.biases:
             place.pop("quantization", None)
-        widens = tensor.stored_dtype != tensor.dtype
-        if tensor.is_sparse:
-            self.sparse_weights(tensor, place)
-        elif widens and tensor.n_elements * (tensor.dtype.itemsize - itemsize) >= _WIDEN_BYTES:
+        if tensor.index in self.candidates and self.sparse(tensor):
+            return
+        n_saved = tensor.n_elements * (tensor.dtype.itemsize - tensor.stored_dtype.itemsize)
+        if tensor.stored_dtype != tensor.dtype and n_saved >= _WIDEN_BYTES:
             narrow = self.constant(tensor.data.astype(tensor.stored_dtype))
             self.operator("DEQUANTIZE", [narrow], [tensor.index], version=3)
         else:
             place["buffer"] = self.buffer(tensor.data.tobytes())
 
-    def sparse_weights(self, tensor: Tensor, place: Table) -> None:
+    def sparse(self, tensor: Tensor) -> bool:
+        """Store the tensor sparse, if that is smaller."""
         assert tensor.data is not None
         values = tensor.data.astype(tensor.stored_dtype)
-        widens = tensor.stored_dtype != tensor.dtype
+        # XNNPACK takes what DENSIFY and DEQUANTIZE make of float weights, but nothing behind a RESHAPE.
         layout, n_bytes = smallest_layout(values, itemsize=values.itemsize, may_reshape=values.dtype == np.int8)
-        if not widens and n_bytes + _DENSIFY_BYTES >= values.nbytes:
-            place["buffer"] = self.buffer(values.tobytes())
-            return
+        if n_bytes + _DENSIFY_BYTES >= values.nbytes:
+            return False
         stored, sparsity = encode(values, layout)
         source = self.tensor(layout.shape, values.dtype, buffer=self.buffer(stored.tobytes()), sparsity=sparsity)
+        widens = values.dtype != tensor.dtype
         if layout.shape == tensor.shape and not widens:
             self.operator("DENSIFY", [source], [tensor.index])
-            return
+            return True
         dense = self.tensor(layout.shape, values.dtype)
         self.operator("DENSIFY", [source], [dense])
         if widens:
@@ -85,12 +94,21 @@ class _CompactWriter(GraphWriter):
         else:
             reshape = Operator("RESHAPE", 1, (dense,), (tensor.index,))
             self.operator("RESHAPE", [dense], [tensor.index], options=options_table(reshape, tensor.shape))
+        return True
 
     def step(self, operator: Operator, model: Model) -> None:
         """An operator of the model; a RESHAPE takes its shape from its options and needs no second input."""
         if operator.name == "RESHAPE":
             operator = Operator("RESHAPE", operator.version, operator.inputs[:1], operator.outputs)
         super().step(operator, model)
+
+
+def _weights(model: Model) -> set[int]:
+    """Constants of the types that DENSIFY knows, where the float and int8 kernels expect weights."""
+    places = {operator.inputs[1] for operator in model.operators
+              if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")}
+    return {index for index in places if model.tensors[index].data is not None
+            and model.tensors[index].stored_dtype in (np.float32, np.float16, np.int8)}
 
 
 def _bias_scale_unread(operator: Operator, model: Model) -> bool:

@@ -36,8 +36,8 @@ class Tensor:
     quantization: Quantization | None
     stored_dtype: np.dtype[Any]
     """How a constant stands in the file: float16 for weights that are widened when loaded."""
-    n_stored_values: int = 0
-    """Values of a constant that stand in the file; fewer than its elements if it is sparse."""
+    stored_bytes: int = 0
+    """Bytes of a constant in the file: its values and, if it is sparse, the arrays that say where they belong."""
 
     @property
     def n_elements(self) -> int:

@@ -127,14 +127,15 @@ def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
     if number >= max(1, len(buffers)):
         raise ModelFileError(f"{where} names a buffer that is not there", found=number, wanted=f"below {len(buffers)}")
     stored = buffers[number].get("data") if number else None
-    data, n_stored = None, 0
+    data, stored_bytes = None, 0
     if stored is not None and len(stored):
         if len(stored) % dtype.itemsize:
             raise ModelFileError(f"{where}: its buffer is no whole number of values", found=f"{len(stored)} bytes",
                                  wanted=f"a multiple of {dtype.itemsize}")
         values = np.frombuffer(stored, dtype)
-        n_stored = values.size
+        stored_bytes = values.nbytes
         if "sparsity" in table:
+            stored_bytes += sparsity.index_bytes(table["sparsity"])
             data = sparsity.expand(values, shape, table["sparsity"], where=where)
         elif values.size == n_elements:
             data = values.reshape(shape)
@@ -143,7 +144,7 @@ def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
                                  wanted=f"{n_elements} values")
         data.flags.writeable = False
     return Tensor(index, table.value("name"), shape, dtype, data, data is not None and "sparsity" in table,
-                  _quantization(table.get("quantization"), shape, where), dtype, n_stored)
+                  _quantization(table.get("quantization"), shape, where), dtype, stored_bytes)
 
 
 def _quantization(table: Table | None, shape: tuple[int, ...], where: str) -> Quantization | None:
@@ -173,7 +174,7 @@ def _fold(model: Model) -> Model:
         data.flags.writeable = False
         tensors[target.index] = dataclasses.replace(
             target, data=data, is_sparse=source.is_sparse, quantization=target.quantization or source.quantization,
-            stored_dtype=source.stored_dtype, n_stored_values=source.n_stored_values)
+            stored_dtype=source.stored_dtype, stored_bytes=source.stored_bytes)
     for operator in kept:
         if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and len(operator.inputs) > 2:
             _restore_bias_scale(tensors, operator)

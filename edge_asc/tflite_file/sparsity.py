@@ -39,6 +39,13 @@ def expand(values: NDArray[Any], shape: tuple[int, ...], sparsity: Table, *, whe
     return dense.reshape(shape)
 
 
+def index_bytes(sparsity: Table) -> int:
+    """Bytes of all segment and index arrays."""
+    vectors = [level.value(name) for level in sparsity.value("dim_metadata")
+               for name in ("array_segments", "array_indices")]
+    return sum(int(vector.value("values").nbytes) for vector in vectors if vector is not None)
+
+
 def stored_positions(shape: tuple[int, ...], sparsity: Table, *, itemsize: int, where: str) -> NDArray[np.int64]:
     """Flat row-major position of each stored value, in the order in which the values are stored."""
     n_elements = 1
