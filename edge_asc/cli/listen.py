@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_asc.cli.options import ensemble_options, load, note
+from edge_asc.errors import InputError
 
 if TYPE_CHECKING:
     from edge_asc.listen.events import Block
@@ -97,6 +98,8 @@ def _run(source: Iterable[Block], ensemble: Any, decider: Any, *, hop_s: float, 
     from edge_asc.listen.sinks.json_lines import JsonLines
     from edge_asc.listen.sinks.text import Text
 
+    if sys.stdout is None:  # Python's answer to a closed descriptor
+        raise InputError("standard output is closed", wanted="a place for the events", fix="Redirect it: > events.txt")
     sink: Sink = JsonLines(sys.stdout) if as_json else Text(sys.stdout)
     latencies_ms: list[float] = []
     for event in listen(source, ensemble, hop_s=hop_s, notify=note):
