@@ -173,7 +173,7 @@ def write_wav(path: str | os.PathLike[str], samples: ArrayLike, *, sample_rate_h
         path: Where; a file there is replaced, its folder must exist.
         samples: Floating-point [n]; values beyond full scale 1.0 are clipped by the PCM subtypes.
         sample_rate_hz: Samples per second.
-        subtype: PCM_16, PCM_24, PCM_32 or FLOAT.
+        subtype: PCM_16, PCM_24, PCM_32 or FLOAT. Samples that came from PCM of no more bits are kept exactly.
 
     Raises:
         AudioError: A sample is NaN or infinite.
@@ -183,7 +183,7 @@ def write_wav(path: str | os.PathLike[str], samples: ArrayLike, *, sample_rate_h
     _require_finite(mono, path, 0, sample_rate_hz)
     # Encoded in memory: a full disk is then an OSError with its number, and not a libsndfile message.
     encoded = io.BytesIO()
-    import_soundfile().write(encoded, mono, sample_rate_hz, format="WAV", subtype=subtype)
+    import_soundfile().write(encoded, _quantized(mono, subtype), sample_rate_hz, format="WAV", subtype=subtype)
     write_bytes(path, encoded.getvalue())
 
 
@@ -223,6 +223,16 @@ def _require_finite(samples: Float32, path: str | os.PathLike[str], position: in
         first = position + int(np.argmin(finite))
         raise AudioError(f"{path} has samples that are no numbers", found=f"NaN or infinity at {first / rate_hz:.3f} s",
                          wanted="finite samples", fix="Write the file again from its source, or leave it out.")
+
+
+def _quantized(samples: Float32, subtype: str) -> Float32 | NDArray[np.int32]:
+    """Samples for libsndfile to write: it takes the upper bits of an int32, but scales floats by 1 less than full."""
+    if not subtype.startswith("PCM_"):
+        return samples
+    n_bits = int(subtype.removeprefix("PCM_"))
+    full_scale = 2.0 ** (n_bits - 1)
+    levels = np.clip(np.rint(samples.astype(np.float64) * full_scale), -full_scale, full_scale - 1)
+    return levels.astype(np.int32) << (32 - n_bits)
 
 
 def _samples(seconds: float, rate_hz: int, name: str) -> int:

@@ -6,6 +6,7 @@ Only lengths are read, never sound. A header that leaves the length open, as a s
 from __future__ import annotations
 
 import os
+import re
 from io import FileIO
 
 # From here on a WAV data length means "written to a pipe": FFmpeg puts 0xFFFFFFFF, SoX 0x7FFFF000.
@@ -19,7 +20,7 @@ def missing_bytes(file: FileIO) -> int:
     """Bytes by which a WAV, Ogg, MP3 or MP4 file is shorter than its headers say; 0 if whole, open or something else.
 
     Args:
-        file: An unbuffered, seekable file; its position is changed.
+        file: A regular file; its position is left alone.
     """
     size = os.fstat(file.fileno()).st_size
     head = _read(file, 0, 12)
@@ -32,6 +33,18 @@ def missing_bytes(file: FileIO) -> int:
     else:
         end = _mp3_end(file)
     return max(0, end - size)
+
+
+def ogg_last_page_frame(file: FileIO) -> int:
+    """The number of the first frame in the last page of an Ogg file; 0 if that cannot be told.
+
+    Args:
+        file: As for `missing_bytes`.
+    """
+    pages = _ogg_tail(file, os.fstat(file.fileno()).st_size)
+    # A page's position is the count of frames up to its end; -1 stands in a page where no packet ends.
+    positions = [int.from_bytes(page[6:14], "little", signed=True) for _, page in pages[:-1]]
+    return max(positions, default=0) if pages else 0
 
 
 def _wav_end(file: FileIO, size: int) -> int:
@@ -48,13 +61,20 @@ def _wav_end(file: FileIO, size: int) -> int:
 
 def _ogg_end(file: FileIO, size: int) -> int:
     """Where the last page ends."""
-    tail_at = max(0, size - _MAX_OGG_PAGE)
-    tail = _read(file, tail_at, _MAX_OGG_PAGE)
-    at = tail.rfind(b"OggS\0")
-    if at < 0:
+    pages = _ogg_tail(file, size)
+    if not pages:
         return 0
-    lengths = tail[at + 27 : at + 27 + tail[at + 26]] if at + 27 <= len(tail) else b""
-    return tail_at + at + 27 + max(len(lengths), 1) + sum(lengths)
+    at, page = pages[-1]
+    n_lengths = page[26] if len(page) > 26 else 1
+    return at + 27 + max(n_lengths, 1) + sum(page[27 : 27 + n_lengths])
+
+
+def _ogg_tail(file: FileIO, size: int) -> list[tuple[int, bytes]]:
+    """Place and header of at least the last two pages, or of those there are."""
+    tail_at = max(0, size - 2 * _MAX_OGG_PAGE)
+    tail = _read(file, tail_at, 2 * _MAX_OGG_PAGE)
+    starts = [match.start() for match in re.finditer(rb"OggS\0", tail)]
+    return [(tail_at + start, tail[start : start + 27 + 255]) for start in starts]
 
 
 def _mp4_end(file: FileIO, size: int) -> int:
@@ -87,5 +107,5 @@ def _mp3_end(file: FileIO) -> int:
 
 
 def _read(file: FileIO, at: int, n: int) -> bytes:
-    file.seek(at)
-    return file.read(n)
+    """Up to n bytes from `at` on, without moving the descriptor from where a decoder left it."""
+    return os.pread(file.fileno(), n, at)

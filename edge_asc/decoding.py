@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asc.containers import missing_bytes
+from edge_asc.containers import missing_bytes, ogg_last_page_frame
 from edge_asc.errors import AudioError, MissingDependencyError
 
 Float32 = NDArray[np.float32]
@@ -49,14 +49,13 @@ def open_sound(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
     """
     path = Path(path)
     with _open_file(path) as file:
-        head = file.read(16)
+        head = os.pread(file.fileno(), 16, 0)
         lost = missing_bytes(file)
         if lost:
             raise AudioError(f"{path} is cut short", found=f"{lost} bytes fewer than its header says",
                              wanted="the whole file", fix="Copy or download it again.")
-        file.seek(0)
         # An MP4 family file, or the sync word of an AAC frame with the layer bits that MP3 never has.
-        is_aac = head[4:8] == b"ftyp" or (head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0)
+        is_aac = head[4:8] == b"ftyp" or int.from_bytes(head[:2], "big") & 0xFFF6 == 0xFFF0
         opener = _AvSource if is_aac else _SndfileSource
         with contextlib.closing(opener(path, file)) as source:
             if not MIN_RATE_HZ <= source.sample_rate_hz <= MAX_RATE_HZ:
@@ -83,7 +82,7 @@ def _open_file(path: Path) -> FileIO:
 
 class _SndfileSource:
     def __init__(self, path: Path, file: FileIO) -> None:
-        self._path, self._sndfile = path, import_soundfile()
+        self._path, self._file, self._sndfile = path, file, import_soundfile()
         try:
             self._sound = self._sndfile.SoundFile(file.fileno(), closefd=False)
         except self._sndfile.SoundFileError as error:
@@ -103,20 +102,33 @@ class _SndfileSource:
         size = max(1, min(size, _CHUNK_VALUES // self.n_channels))
         stop = self.n_frames if stop is None else min(stop, self.n_frames)
         try:
-            self._sound.seek(min(start, self.n_frames))
-            while start < stop:
-                chunk: Float32 = self._sound.read(min(size, stop - start), dtype="float32", always_2d=True)
-                start += len(chunk)
-                yield chunk
-                if len(chunk) < size:
+            position = self._seek_for(min(start, self.n_frames))
+            self._sound.seek(position)
+            while position < stop:
+                wanted = min(size, stop - position)
+                chunk: Float32 = self._sound.read(wanted, dtype="float32", always_2d=True)
+                if position + len(chunk) > start:
+                    yield chunk[max(0, start - position) :]
+                position += len(chunk)
+                if len(chunk) < wanted:
                     break
         except self._sndfile.SoundFileError as error:
-            raise AudioError(f"{self._path} is damaged near {start / self.sample_rate_hz:.2f} s",
+            raise AudioError(f"{self._path} is damaged near {position / self.sample_rate_hz:.2f} s",
                              found=str(error).strip().rstrip("."), fix="Copy or download it again.") from error
         # The length of an MP3 without a length header is a guess from its size, and often a little too long.
-        if start < stop and self._sound.format != "MP3":
-            raise AudioError(f"{self._path} is cut short", found=f"the end after {start} samples",
+        if position < stop and self._sound.format != "MP3":
+            raise AudioError(f"{self._path} is cut short", found=f"the end after {position} samples",
                              wanted=f"{self.n_frames}, as its header says", fix="Copy or download it again.")
+
+    def _seek_for(self, start: int) -> int:
+        """Where to seek so that decoding on from there gives exactly the frames from `start` on."""
+        if self._sound.format == "OGG":
+            # libsndfile counts back from the end of a page, but in the last page that is wherever the sound ends.
+            return min(start, ogg_last_page_frame(self._file))
+        if self._sound.format == "MP3":
+            # A frame's bits may begin 511 bytes earlier: at low bit rates that is many frames, mpg123 goes back 4.
+            return max(0, start - 16 * 1152)
+        return start
 
 
 class _AvSource:
@@ -126,13 +138,13 @@ class _AvSource:
         self._path, self._av = path, _import_av(path)
         try:
             self._container = self._av.open(file, mode="r", metadata_errors="replace")
-            stream = next(iter(self._container.streams.audio), None)
+            stream: Any = next(iter(self._container.streams.audio), None)
         except self._av.error.FFmpegError as error:
             raise self._damaged(error) from error
         codec = stream.codec_context if stream else None
         if not (codec and codec.sample_rate and codec.channels):
-            raise AudioError(f"{path} cannot be read as sound", found="a file without an audio track that can be decoded",
-                             wanted="AAC or M4A sound", fix="Copy or download it again.")
+            raise AudioError(f"{path} cannot be read as sound", wanted="AAC or M4A sound",
+                             found="no audio track that can be decoded", fix="Copy or download it again.")
         self._stream = stream
         self.sample_rate_hz: int = codec.sample_rate
         self.n_channels: int = codec.channels
