@@ -1,178 +1,217 @@
-"""Keras -> TFLite files of every variant, each loaded, run and compared with Keras before it counts as made.
+"""`edge-asc convert`: a finished training run -> a bundle, in one step and all or nothing.
 
-TensorFlow's converter writes a dense file of one precision; `tflite_file.compact` makes the sparse and the dense
-variant of it. The converter's own sparsity option gives the same answers in larger files.
+Representative windows come from the training part, at the levels the recipe trains at; what is compared with Keras
+are windows of the validation part as they are.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 import tf_keras as keras
 
-from edge_asc.errors import InputError, VerificationError
-from edge_asc.quiet import captured_stderr
+from edge_asc.audio import read_audio, require_sound
+from edge_asc.audit import Budget, audit_bundle
+from edge_asc.bundle import Bundle, NewMember, save_bundle
+from edge_asc.errors import InputError, TrainingError
+from edge_asc.runtime import record_golden
 from edge_asc.runtime.member import Member
-from edge_asc.tflite_file import compact, read_model
-from edge_asc.train.models import count_nonzero, count_parameters, kernels
+from edge_asc.spec import LABELS, FeatureSpec
+from edge_asc.train.batches import batches, clamp_windows, draw_epoch
+from edge_asc.train.dataset import TauDataset
+from edge_asc.train.member import Splits
+from edge_asc.train.member_files import (
+    VARIANTS,
+    Agreement,
+    Float32,
+    check_member,
+    convert_member,
+    keras_counts,
+)
+from edge_asc.train.metrics import Scores, score
+from edge_asc.train.model_card import Card, model_card
+from edge_asc.train.run import LAST, Run, made_with
+from edge_asc.train.training_data import fingerprint, load_splits
 
-Float32 = npt.NDArray[np.float32]
+__all__ = ["DEFAULT_VARIANTS", "VARIANTS", "convert_member", "convert_run"]
 
-PRECISIONS = ("float32", "float16", "int8")
-VARIANTS = tuple(f"{precision}-{encoding}" for encoding in ("sparse", "dense") for precision in PRECISIONS)
-FLOAT32_TOLERANCE = 1e-5
-"""Largest difference of a probability between Keras and a float32 file."""
+DEFAULT_VARIANTS = ("int8-sparse", "float16-sparse", "float32-sparse", "int8-dense")
+"""Sparse files run at dense speed; the dense int8 file is for TFLite Micro and for tools that know no DENSIFY."""
+N_REPRESENTATIVE = 128
+N_COMPARED = 48
+N_SCORED = 300
+MAY_LOSE = 0.005
+"""int8 is the default where its macro accuracy is at most this much below that of Keras."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """A converted file beside the Keras model, on the same windows."""
-
-    n_windows: int
-    label_agreement: float
-    """Share of windows for which both name the same label."""
-    largest_difference: float
-    """Of any probability."""
-    mean_difference: float
-    delegate_label_agreement: float
-    """With the runtime's default delegate, as the bundle is run."""
-    delegate_largest_difference: float
-    runtime: str
-    n_kernel_zeros: int
-    """Zeros among the kernel weights of the Keras model; all of them are zeros in the file too."""
-    n_new_zeros: int
-    """Kernel weights that only the file's precision made zero."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        return asdict(self)
+class _Converted:
+    member: NewMember
+    counts: dict[str, Any]
+    agreements: dict[str, Agreement]
 
 
-def convert_member(model: keras.Model, variants: Sequence[str], representative: Float32) -> dict[str, bytes]:
-    """TFLite files of a Keras model, batch 1, without names.
+def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str] = DEFAULT_VARIANTS,
+                weights: str = LAST, dataset_dir: str | Path | None = None, golden_clip: str | Path | None = None,
+                default_variant: str | None = None, budgets: Sequence[Budget] = (),
+                sections: Mapping[str, str] | None = None, notify: Callable[[str], None] | None = None) -> Bundle:
+    """Convert every member of a run, check each file against Keras, and save them as a bundle.
 
     Args:
-        model: As trained and stripped: float32 [n, n_mels, n_frames, 1] -> probabilities.
-        variants: Names such as "int8-sparse"; in a sparse file every kernel that is smaller so is sparse.
-        representative: [n, n_mels, n_frames] clamped windows that show the int8 converter which values occur. The
-            input's scale comes from their extremes, so members that shall share it need the same windows.
-
-    Returns:
-        variant -> file.
+        run_dir: From `train_ensemble`; every member of its recipe must be finished.
+        out: The bundle; one that stands there is replaced when the new one is complete.
+        variants: Some of `VARIANTS`.
+        weights: "last", or "best" for the best epoch at final sparsity.
+        dataset_dir: Where the data set is now; where it was when the run was made if None.
+        golden_clip: The sound that goes into the bundle as its golden clip; the first validation clip if None.
+            Whoever publishes the bundle publishes it.
+        default_variant: int8-sparse if None, unless it loses more than half a percent accuracy; then the next one.
+        budgets: Limits that the ensemble must keep, in the default variant.
+        sections: Title -> Markdown, added to the model card.
+        notify: Told what is done.
 
     Raises:
-        InputError: An unknown variant.
+        TrainingError: The run is damaged or not finished.
+        DatasetError: The data set is gone; TrainingError: it is not the one that the run was made with.
+        VerificationError: A file does not compute what Keras computes.
+        OverBudgetError: A limit is exceeded. Nothing is written then.
     """
+    notify = notify or _silent
+    run = Run.load(run_dir)
+    names = [name for name, _ in run.recipe.members]
+    paths = {name: run.model_path(name, weights) for name in names}
+    _known(variants, default_variant)
+    dataset, splits = _data(run, dataset_dir)
+    representative = _representative(run, splits)
+    scored, compared = _evenly(len(splits.validation), N_SCORED), _evenly(len(splits.validation), N_COMPARED)
+    real = clamp_windows(splits.validation.gather(compared), splits.spec)
+    members = []
+    for name in names:
+        members.append(_member(run, name, paths[name], variants, representative, real))
+        notify(_progress(members[-1]))
+
+    made = {"run": dict(run.about), "weights": weights, "converted": _now(), "converted_with": made_with(),
+            "n_representative_windows": len(representative)}
+    clip = Path(golden_clip) if golden_clip is not None else dataset.validation[0].path
+    samples = _golden_samples(clip, splits.spec)
+    scores: dict[str, Scores] = {}
+
+    def golden(bundle: Bundle) -> Any:
+        return record_golden(bundle, samples)
+
+    def audit(bundle: Bundle) -> dict[str, Any]:
+        counts = {each.member.name: each.counts for each in members}
+        found = audit_bundle(bundle, budgets=budgets, keras=counts)
+        found.require_within_budget()
+        agreements = {variant: {each.member.name: each.agreements[variant].to_json() for each in members}
+                      for variant in variants}
+        return {**found.to_json(), "keras": counts, "agreement": agreements,
+                "scores": {name: each.to_json() for name, each in scores.items()}}
+
+    def card(bundle: Bundle) -> str:
+        return model_card(Card(bundle=bundle, run=run, weights=weights, scores=scores,
+                               agreements={each.member.name: each.agreements for each in members},
+                               golden_clip=clip.name, sections=sections or {}))
+
+    windows = clamp_windows(splits.validation.gather(scored), splits.spec)
+    scores |= _scores(run, names, weights, members, windows, splits.validation.labels[scored], scored)
+    chosen = default_variant or _default_variant(variants, scores)
+    notify(f"default variant: {chosen}")
+    return save_bundle(out, labels=LABELS, features=splits.spec, members=[each.member for each in members],
+                       golden=golden, audit=audit, model_card=card, made=made, default_variant=chosen)
+
+
+def _known(variants: Sequence[str], default_variant: str | None) -> None:
     unknown = [variant for variant in variants if variant not in VARIANTS]
-    if unknown:
-        raise InputError("no such variant", found=", ".join(unknown), wanted=f"some of {', '.join(VARIANTS)}")
-    files: dict[str, bytes] = {}
-    for precision in PRECISIONS:
-        wanted = [variant for variant in variants if variant.startswith(f"{precision}-")]
-        if wanted:
-            plain = _convert(model, precision, representative)
-            files |= {variant: compact(plain, sparse=variant.endswith("-sparse")) for variant in wanted}
-    return {variant: files[variant] for variant in variants}
+    if unknown or not variants:
+        raise InputError("no such variant", found=", ".join(unknown) or "none", wanted=f"some of {', '.join(VARIANTS)}")
+    if default_variant is not None and default_variant not in variants:
+        raise InputError("the default variant is not among those to be made", found=default_variant,
+                         wanted=f"one of {', '.join(variants)}")
 
 
-def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32) -> Agreement:
-    """Load a file, run it and compare it with the Keras model that it was made of.
-
-    Args:
-        windows: [n, n_mels, n_frames] clamped, real.
-
-    Raises:
-        VerificationError: A float32 file is further than 1e-5 from Keras, or a pruned weight is not zero any more.
-        ModelFileError: The installed runtime cannot load the file.
-    """
-    n_zeros, n_new_zeros = _count_zeros(model, data, variant)
-    expected = predict(model, windows)
-    plain = Member(data, name=variant, delegate=False)
-    delegated = Member(data, name=variant)
-    found, as_run = (np.stack([member.probabilities(window) for window in windows]) for member in (plain, delegated))
-    difference, run_difference = np.abs(found - expected), np.abs(as_run - expected)
-    if variant.startswith("float32") and not max(difference.max(), run_difference.max()) <= FLOAT32_TOLERANCE:
-        raise VerificationError(f"the {variant} file does not compute what the Keras model computes",
-                                found=f"a difference of {max(difference.max(), run_difference.max()):.2g}",
-                                wanted=f"at most {FLOAT32_TOLERANCE:g}")
-    return Agreement(
-        n_windows=len(windows), label_agreement=_same_labels(found, expected),
-        largest_difference=float(difference.max()), mean_difference=float(difference.mean()),
-        delegate_label_agreement=_same_labels(as_run, expected), runtime=plain.runtime,
-        delegate_largest_difference=float(run_difference.max()), n_kernel_zeros=n_zeros, n_new_zeros=n_new_zeros)
+def _data(run: Run, dataset_dir: str | Path | None) -> tuple[TauDataset, Splits]:
+    directory = dataset_dir or run.about["data"]["directory"]
+    dataset = TauDataset.load(directory)
+    splits = load_splits(run.recipe, dataset)
+    if fingerprint(splits) != run.about["data"]["sha256"]:
+        raise TrainingError(f"{directory} is not the data set that {run.path} was trained on",
+                            fix="Name the right one with --dataset.")
+    return dataset, splits
 
 
-def predict(model: keras.Model, windows: Float32) -> Float32:
-    """[n, n_mels, n_frames] -> float32 [n, n_labels], by Keras."""
-    batches = [model(windows[start:start + 32, ..., np.newaxis], training=False).numpy()
-               for start in range(0, len(windows), 32)]
-    return np.concatenate(batches)
+def _representative(run: Run, splits: Splits) -> Float32:
+    """Training windows, evenly by label and recording, changed as the recipe changes them."""
+    seed, recipe = run.recipe.seed, run.recipe
+    order = draw_epoch(splits.train, balance="label_and_recording", n_windows=N_REPRESENTATIVE,
+                       mixed_share=recipe.block_mixing.share, seed=seed, epoch=0)
+    drawn = batches(splits.train, order, batch_size=32, spec=splits.spec, augment=splits.augment, seed=seed, epoch=0)
+    return np.concatenate([windows[..., 0] for windows, _ in drawn])
 
 
-def keras_counts(model: keras.Model) -> dict[str, Any]:
-    """Parameters before the converter folds BatchNorm away, in sum and by layer."""
-    layers = []
-    for layer in model.layers:
-        weights = [weight.numpy() for weight in layer.weights]
-        if weights:
-            layers.append({"name": layer.name, "kind": type(layer).__name__, "n": sum(w.size for w in weights),
-                           "n_nonzero": int(sum(np.count_nonzero(w) for w in weights))})
-    plain = [layer for layer in layers if layer["kind"] != "BatchNormalization"]
-    return {"n_parameters": count_parameters(model), "n_nonzero": count_nonzero(model),
-            "n_nonzero_without_batchnorm": sum(layer["n_nonzero"] for layer in plain), "layers": layers}
+def _member(run: Run, name: str, path: Path, variants: Sequence[str], representative: Float32,
+            real: Float32) -> _Converted:
+    model = keras.models.load_model(path, compile=False)
+    files = convert_member(model, variants, representative)
+    agreements = {variant: check_member(model, data, variant, real) for variant, data in files.items()}
+    counts = keras_counts(model)
+    keras.backend.clear_session()
+    architecture = dict(run.recipe.members)[name]
+    return _Converted(counts=counts, agreements=agreements,
+                      member=NewMember(name=name, architecture=architecture, seed=run.recipe.member_seed(name),
+                                       models=files, n_parameters=counts["n_parameters"]))
 
 
-def _convert(model: keras.Model, precision: str, representative: Float32) -> bytes:
-    signature = [tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)]
-    function = tf.function(lambda x: model(x, training=False), input_signature=signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        converter.representative_dataset = lambda: _one_by_one(representative)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    # The converter reports its progress on both streams.
-    with captured_stderr(), contextlib.redirect_stdout(io.StringIO()):
-        return bytes(converter.convert())
+def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[_Converted], windows: Float32,
+            truth: Any, places: Any) -> dict[str, Scores]:
+    """The ensemble's figures on validation windows: by Keras, as the run recorded them, and in each variant."""
+    which = run.model_path(names[0], weights).stem
+    by_keras = []
+    for name in names:
+        with np.load(run.folder(name) / "validation.npz") as archive:
+            by_keras.append(archive[which][places])
+    found = {"keras": score(np.mean(by_keras, axis=0), truth, labels=LABELS)}
+    for variant in members[0].member.models:
+        by_file = [_run(each.member.models[variant], windows) for each in members]
+        found[variant] = score(np.mean(by_file, axis=0), truth, labels=LABELS)
+    return found
 
 
-def _one_by_one(windows: Float32) -> Iterator[list[Float32]]:
-    for window in windows:
-        yield [window[np.newaxis, ..., np.newaxis]]
+def _run(data: bytes, windows: Float32) -> Float32:
+    member = Member(data)
+    return np.stack([member.probabilities(window) for window in windows])
 
 
-def _count_zeros(model: keras.Model, data: bytes, variant: str) -> tuple[int, int]:
-    """(zeros of the Keras kernels, further zeros in the file), having checked that the former are zeros there too."""
-    stored = [tensor.data != 0 for tensor in read_model(data).tensors
-              if tensor.data is not None and len(tensor.shape) in (2, 4)]
-    n_zeros = n_new_zeros = 0
-    for name, kernel in kernels(model).items():
-        # TFLite has the outputs first: [out, in] and [out, height, width, in].
-        kept = np.moveaxis(kernel.numpy() != 0, -1, 0)
-        matches = [place for place, mask in enumerate(stored) if mask.shape == kept.shape and not np.any(mask & ~kept)]
-        if not matches:
-            raise VerificationError(f"pruned weights of {name} are not zero any more in the {variant} file")
-        mask = stored.pop(min(matches, key=lambda place: int(np.count_nonzero(kept & ~stored[place]))))
-        n_zeros += int(np.count_nonzero(~kept))
-        n_new_zeros += int(np.count_nonzero(kept & ~mask))
-    return n_zeros, n_new_zeros
+def _default_variant(variants: Sequence[str], scores: Mapping[str, Scores]) -> str:
+    least = scores["keras"].macro_accuracy - MAY_LOSE
+    good = [variant for variant in variants if scores[variant].macro_accuracy >= least]
+    return (good or [variant for variant in variants if not variant.startswith("int8")] or list(variants))[0]
 
 
-def _same_labels(found: Float32, expected: Float32) -> float:
-    return float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
+def _golden_samples(path: Path, spec: FeatureSpec) -> Float32:
+    """The first window of a sound file, on the grid of 16 bits, in which the bundle keeps it."""
+    samples = require_sound(read_audio(path, sample_rate_hz=spec.sample_rate_hz), str(path))[:spec.window_samples]
+    return (np.clip(np.rint(samples * 32768), -32768, 32767) / 32768).astype(np.float32)
 
 
-def as_mapping(agreements: Mapping[str, Mapping[str, Agreement]]) -> dict[str, Any]:
-    """variant -> member -> Agreement, for audit.json."""
-    return {variant: {name: agreement.to_json() for name, agreement in members.items()}
-            for variant, members in agreements.items()}
+def _evenly(n: int, n_wanted: int) -> Any:
+    return np.unique(np.linspace(0, n - 1, min(n, n_wanted)).round().astype(np.int64))
+
+
+def _progress(converted: _Converted) -> str:
+    parts = [f"{variant} {len(data) / 1024:.1f} KB, {converted.agreements[variant].label_agreement:.0%}"
+             for variant, data in converted.member.models.items()]
+    return f"{converted.member.name} (size, labels as Keras): " + "; ".join(parts)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _silent(message: str) -> None:
+    del message
