@@ -104,8 +104,9 @@ def cache(directory: Path, recipe: str | None, cache_dir: Path | None, jobs: int
 
 
 def _print_check(console: Console, found: DatasetCheck) -> None:
-    counts: dict[str, Mapping[str, int]] = {f"{name}\nclips": split.labels for name, split in found.splits.items()}
-    _print_counts(console, counts)
+    # The test table is the validation table without its labels, except in the separate evaluation set.
+    labelled = {name: split for name, split in found.splits.items() if name != "test"} or found.splits
+    _print_counts(console, {f"{name}\nclips": split.labels for name, split in labelled.items()})
     for name, split in found.splits.items():
         cities = len(split.cities)
         console.print(f"{name}: {split.n_clips} clips of {split.n_recordings} recording places in {cities} "

@@ -16,6 +16,8 @@ from edge_asc.train.tau_layout import SAMPLE_RATE_HZ
 Float32 = npt.NDArray[np.float32]
 
 _WAV_HEADER_BYTES = 44
+# 1 dB over full scale: resampling and lossy decoding overshoot by less.
+_LOUD = 10 ** (1 / 20)
 
 
 def is_complete(path: Path, settings: ImportSettings) -> bool:
@@ -50,7 +52,7 @@ def cut(out_dir: Path, plan: ClipPlan, settings: ImportSettings) -> list[str]:
         notes.append(f"digital silence left out: {n_silent} of {n_found} clips of {file}")
     if n_found < len(plan.names):
         notes.append(f"shorter than its header says: {n_found} instead of {len(plan.names)} clips from {file}")
-    if peak > 1.0:
+    if peak > _LOUD:
         notes.append(f"peaks beyond full scale ({20 * np.log10(peak):+.1f} dBFS) were limited in {file}")
     return notes
 

@@ -211,8 +211,8 @@ def _mapped(path: Path) -> Float32:
 def _require_space(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        raise DatasetError(f"not enough space for features in {folder.parent}", found=f"{free_bytes / 1e6:.0f} MB free",
-                           wanted=f"{needed_bytes / 1e6:.0f} MB",
+        raise DatasetError(f"not enough space for features in {folder.parent}", found=f"{free_bytes / 1e6:.1f} MB free",
+                           wanted=f"{needed_bytes / 1e6:.1f} MB",
                            fix="Free some space, or keep the features elsewhere (--cache-dir).")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +75,8 @@ def plan_clips(recordings: Sequence[Recording], settings: ImportSettings) -> tup
         DatasetError: A recording is too short and the settings say that this is an error, or all are.
     """
     plans, short = [], []
-    numbers = {source: number for number, source in enumerate(dict.fromkeys(r.source_id for r in recordings))}
+    # Numbered within its city, so that a row that comes or goes does not rename everybody else's clips.
+    numbers: dict[str, dict[str, int]] = defaultdict(dict)
     n_segments: Counter[str] = Counter()
     for recording in recordings:
         starts = _starts(recording, settings)
@@ -83,11 +84,13 @@ def plan_clips(recordings: Sequence[Recording], settings: ImportSettings) -> tup
             short.append(recording)
             continue
         scene, city = _word(recording.scene), _word(recording.city)
-        number, first = numbers[recording.source_id], n_segments[recording.source_id]
-        n_segments[recording.source_id] += len(starts)
+        number = numbers[city].setdefault(recording.source_id, len(numbers[city]))
+        identifier = f"{city}-{number}"
+        first = n_segments[identifier]
+        n_segments[identifier] += len(starts)
         names = tuple(clip_filename(scene, city, number, first + i) for i in range(len(starts)))
-        plans.append(ClipPlan(recording=recording, scene=scene, identifier=f"{city}-{number}", names=names,
-                              starts=starts, key=_key(recording, starts, settings)))
+        plans.append(ClipPlan(recording=recording, scene=scene, identifier=identifier, names=names, starts=starts,
+                              key=_key(recording, starts, settings)))
     if short and settings.short == "error":
         raise DatasetError(f"{len(short)} recordings are shorter than a clip of {settings.clip_s:g} s:"
                            + listed([f"{r.file} ({r.usable_s:.1f} s)" for r in short], all_of_them=True)
