@@ -142,5 +142,8 @@ def render(newest: Announcement | None, health: Health | None, n_by_label: dict[
 
 
 def _labels(labels: dict[str, str]) -> str:
-    escaped = ((name, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for name, value in labels.items())
-    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}" if labels else ""
+    parts = []
+    for name, value in labels.items():
+        escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        parts.append(f'{name}="{escaped}"')
+    return "{" + ",".join(parts) + "}" if parts else ""

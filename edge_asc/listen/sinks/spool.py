@@ -7,6 +7,7 @@ missing, so lines should carry a number by which the receiving end can tell.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -106,6 +107,7 @@ class Spool:
         if split is not None:
             self._forget(split)
             self._taken.append(split)
+        self._head = None
         self.settle()
 
     def _forget(self, number: int) -> None:
@@ -142,5 +144,6 @@ def append_whole(handle: int, data: bytes, *, size: int) -> None:
             n_written = os.pwrite(handle, data, at)
             data, at = data[n_written:], at + n_written
     except OSError:
-        os.ftruncate(handle, size)
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
         raise

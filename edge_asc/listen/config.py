@@ -1,0 +1,199 @@
+"""Everything that a listening node can be told, as one tree of frozen dataclasses, read from one TOML file.
+
+Sections that are absent are off. `edge-asc config show` prints the whole with comments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_asc.errors import InputError
+from edge_asc.listen.decide import DecisionRules
+from edge_asc.listen.toml_tree import read_tree, to_toml
+
+RUNTIMES = ("auto", "litert", "tflite-runtime")
+TERMINALS = ("text", "json", "view", "none")
+
+
+def _default_state_folder() -> Path:
+    """Where systemd says (StateDirectory=), else the user's own place for such things."""
+    if systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edge-asc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """This node."""
+
+    name: str = field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or "edge-asc")
+    """Name in events, MQTT topics and Home Assistant; the host's name unless set."""
+    state_folder: Path = field(default_factory=_default_state_folder)
+    """Where events wait while the broker is away; under systemd its StateDirectory unless set."""
+    health_s: float = 10.0
+    """Seconds between reports of the node's health to the sinks."""
+
+    def __post_init__(self) -> None:
+        # The name becomes a level of MQTT topics, where + and # and / mean something else.
+        _require(bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", self.name)), "node.name", self.name,
+                 "1 to 64 letters, digits, '-', '_' or '.'")
+        _require(1 <= self.health_s <= 3600, "node.health_s", self.health_s, "1 to 3600")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listen:
+    """What listens."""
+
+    bundle: Path | None = None
+    """Folder of the bundle; the one in the box unless set."""
+    variant: str | None = None
+    """Precision and encoding, such as "int8-dense"; the bundle's default unless set."""
+    runtime: str = "auto"
+    """"auto", "litert" or "tflite-runtime"."""
+    n_threads: int = 1
+    """Threads inside one inference."""
+    hop_s: float = 1.0
+    """Seconds between answers, 0.25 to 10."""
+
+    def __post_init__(self) -> None:
+        _require(self.runtime in RUNTIMES, "listen.runtime", self.runtime, " or ".join(RUNTIMES))
+        _require(1 <= self.n_threads <= 64, "listen.n_threads", self.n_threads, "1 to 64")
+        _require(0.25 <= self.hop_s <= 10, "listen.hop_s", self.hop_s, "0.25 to 10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicrophoneSettings:
+    """The microphone."""
+
+    device: str | int | None = None
+    """Number or part of a name from `edge-asc devices`; the system's default unless set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """What `edge-asc listen` writes to its standard output."""
+
+    format: str = "text"
+    """"text", "json" (a line for each event), "view" (live picture) or "none"."""
+
+    def __post_init__(self) -> None:
+        _require(self.format in TERMINALS, "terminal.format", self.format, " or ".join(TERMINALS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    """Events as JSON lines in a file that is rotated."""
+
+    path: Path
+    max_bytes: int = 10 << 20
+    """Size at which the file becomes PATH.1, that one PATH.2, and so on."""
+    n_files: int = 5
+    """Files kept, the current one included."""
+
+    def __post_init__(self) -> None:
+        _require(self.max_bytes >= 4096, "file.max_bytes", self.max_bytes, "at least 4096")
+        _require(1 <= self.n_files <= 1000, "file.n_files", self.n_files, "1 to 1000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mqtt:
+    """Events to an MQTT broker, with Home Assistant discovery."""
+
+    host: str
+    port: int | None = None
+    """8883 with TLS and 1883 without unless set."""
+    base_topic: str | None = None
+    """Topic below which everything is published; "edge-asc/NODE" unless set."""
+    username: str | None = None
+    password_file: Path | None = None
+    """A file with the password and nothing else, not readable by everybody (chmod 640). The environment variable
+    EDGE_ASC_MQTT_PASSWORD does as well."""
+    tls: bool = False
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    discovery_prefix: str = "homeassistant"
+    """Home Assistant's discovery prefix; empty for no discovery."""
+    max_spool_bytes: int = 16 << 20
+    """Events that wait on disk while the broker is away: 16 MB are about half a day of an event each second."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.host), "mqtt.host", repr(self.host), "a name or address")
+        _require(self.port is None or 1 <= self.port <= 65535, "mqtt.port", self.port, "1 to 65535")
+        for name in ("base_topic", "discovery_prefix"):
+            topic = getattr(self, name) or ""
+            _require(not re.search(r"[+#\x00]|^/|/$", topic), f"mqtt.{name}", repr(topic), "a topic without + and #")
+        _require(self.base_topic != "", "mqtt.base_topic", repr(self.base_topic), "a topic, or no such line")
+        _require(self.max_spool_bytes >= 1 << 18, "mqtt.max_spool_bytes", self.max_spool_bytes, f"at least {1 << 18}")
+        certificates = (self.ca_file, self.client_certificate_file, self.client_key_file)
+        _require(self.tls or not any(certificates), "mqtt.tls", "false", "true where certificates are given")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """A page with metrics for Prometheus: http://HOST:PORT/metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to serve on. Anything but loopback can be read by the whole network."""
+    port: int = 9468
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, "metrics.port", self.port, "0 (the system chooses) to 65535")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A program that is run for events, with the event as JSON on its standard input. No shell is involved."""
+
+    run: tuple[str, ...]
+    """Program and arguments. EDGE_ASC_LABEL and EDGE_ASC_CONFIDENCE are in its environment."""
+    timeout_s: float = 10.0
+    """It is killed when it takes longer."""
+    only_changes: bool = True
+    """Only when the scene is another one than before."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.run and self.run[0]), "command.run", list(self.run), "a program, then its arguments")
+        _require(0 < self.timeout_s <= 3600, "command.timeout_s", self.timeout_s, "above 0, up to 3600")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole configuration."""
+
+    node: Node = field(default_factory=Node)
+    listen: Listen = field(default_factory=Listen)
+    microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)
+    decide: DecisionRules = field(default_factory=DecisionRules)
+    terminal: Terminal = field(default_factory=Terminal)
+    file: LogFile | None = None
+    mqtt: Mqtt | None = None
+    metrics: Metrics | None = None
+    command: Command | None = None
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a configuration.
+
+    Raises:
+        InputError: It cannot be read, is no TOML, or has an unknown key or an impossible value.
+    """
+    return read_tree(Config, Path(path))
+
+
+def show_config(config: Config) -> str:
+    """TOML that reads back to the same, with comments; sections that are off appear as commented examples."""
+    folder = Path("/var/log/edge-asc")
+    examples = {"file": LogFile(path=folder / "events.jsonl"), "mqtt": Mqtt(host="broker.example"),
+                "metrics": Metrics(), "command": Command(run=("/usr/local/bin/on-scene", "--verbose"))}
+    return to_toml(config, absent=examples)
+
+
+def _require(ok: bool, name: str, found: object, wanted: str) -> None:
+    if not ok:
+        raise InputError(f"impossible value for {name}", found=found, wanted=wanted)
