@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from edge_asc.errors import InputError
 from edge_asc.features import filterbank
 from edge_asc.spec import FeatureSpec
+from firmware_export.levels import InputQuantization, fixed_quantiser
 
 HEADER, SOURCE = "asc_model_features.h", "asc_model_features.c"
+SPARE_FRAMES = 96
+"""By default 2 s of frames may arrive while a window is being classified."""
 
 # Levels in 1/256 dB must fit 16 bits with their sign, with room for a sum of loud bands above 0 dB.
 _LOWEST_DB = -127.0
@@ -25,21 +28,15 @@ _LOWEST_DB = -127.0
 _FLOAT_POWER_DB = 10 * math.log10(2.0**34)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputQuantization:
-    """How the members' input tensor holds a level in dB: level = scale * (q - zero_point), q in 8 bits."""
-
-    scale: float
-    zero_point: int
-
-
-def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provenance: str) -> dict[str, str]:
+def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provenance: str,
+                  n_spare_frames: int = SPARE_FRAMES) -> dict[str, str]:
     """The generated C of the front end.
 
     Args:
         spec: The front end.
         quantization: Of the members' input tensor.
         provenance: One comment that opens each file: what it was made from and how.
+        n_spare_frames: Frames that may arrive while a window is being classified, n_mels + 1 bytes of RAM each.
 
     Returns:
         File name -> content, two files.
@@ -49,7 +46,8 @@ def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provena
     """
     _check(spec, quantization)
     bands = _bands(spec)
-    return {HEADER: _header(spec, quantization, bands, provenance), SOURCE: _source(spec, bands, provenance)}
+    return {HEADER: _header(spec, quantization, bands, provenance, n_spare_frames),
+            SOURCE: _source(spec, bands, provenance)}
 
 
 @dataclass(frozen=True)
@@ -79,13 +77,12 @@ def _check(spec: FeatureSpec, quantization: InputQuantization) -> None:
                          wanted="1/64 to 64 dB", fix="Convert the members again with representative windows.")
 
 
-def _header(spec: FeatureSpec, quantization: InputQuantization, bands: _Bands, provenance: str) -> str:
+def _header(spec: FeatureSpec, quantization: InputQuantization, bands: _Bands, provenance: str,
+            n_spare_frames: int) -> str:
     first_radix = 4 if (spec.n_fft // 2).bit_length() % 2 == 1 else 2
-    shift = 21 + math.frexp(quantization.scale)[1]
-    factor = round(2**shift / (256 * quantization.scale))
-    offset = round((quantization.zero_point + 0.5) * 2**shift)
+    factor, offset, shift = fixed_quantiser(quantization)
     top_db = spec.top_db or 0.0
-    n_weights = int(bands.length.sum())
+    n_weights, fps = int(bands.length.sum()), spec.sample_rate_hz / spec.hop_length
     return f"""{provenance}
 #ifndef ASC_MODEL_FEATURES_H
 #define ASC_MODEL_FEATURES_H
@@ -101,6 +98,12 @@ def _header(spec: FeatureSpec, quantization: InputQuantization, bands: _Bands, p
 #define ASC_N_FRAMES {spec.n_frames}
 #define ASC_HAS_TOP_DB {int(spec.top_db is not None)}
 #define ASC_FFT_FIRST_RADIX {first_radix}
+
+/* Frames that may arrive while a window is being classified: {spec.n_mels + 1} bytes each, {fps:.1f} a second.
+   When they are used up, samples are dropped until the classification ends. */
+#ifndef ASC_SPARE_FRAMES
+#define ASC_SPARE_FRAMES {n_spare_frames}
+#endif
 
 extern const uint16_t asc_model_mel_first[ASC_N_MELS];  /* first FFT bin of each band */
 extern const uint16_t asc_model_mel_length[ASC_N_MELS]; /* bins with a weight in each band */

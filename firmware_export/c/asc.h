@@ -1,6 +1,6 @@
 /* Acoustic scene classification: samples in, a scene out.
 
-       static AscState state;                                   (about 40 KB and the networks' arena; see RAM.txt)
+       static AscState state;                                   (its size stands in the size report)
        asc_init(&state);
        for (;;) {
            asc_push(&state, block, n);                          (48 kHz, mono, int16, as they come)
@@ -56,6 +56,10 @@ typedef struct {
     AscModel model;
 } AscState;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Must come first; may come again at any time to forget all. ASC_DONE or ASC_ERROR. */
 int asc_init(AscState *state);
 
@@ -90,5 +94,9 @@ const char *asc_label(const AscState *state);
 
 /* Its place in asc_model_labels; -1 before the first classification. */
 int asc_label_index(const AscState *state);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -28,10 +28,4 @@
 #define ASC_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
-/* Frames that may arrive while a window is being classified: at the default sizes 46.9 a second, 49 bytes each.
-   When they are used up, samples are dropped until the classification ends. */
-#ifndef ASC_SPARE_FRAMES
-#define ASC_SPARE_FRAMES 96
-#endif
-
 #endif
