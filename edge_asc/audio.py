@@ -1,7 +1,7 @@
 """The one way sound enters, in training and on the device: decode, take the mean of the channels, resample.
 
-Everything here is float32 with full scale 1.0. Files are read in blocks and only as far as asked; what a part of a
-file gives does not depend on where the reading began.
+Everything here is float32 with full scale 1.0. Files are read in blocks and only as far as asked; a part of a file is
+the same as a slice of the whole, but for float32 rounding in lossy formats and in resampling.
 """
 
 from __future__ import annotations
@@ -126,13 +126,12 @@ def to_mono(block: ArrayLike) -> Float32:
 class StreamResampler:
     """Resamples a mono stream, block by block: push samples, get those that are ready; `finish` gives the rest.
 
-    The result does not depend on how the stream is cut. With equal rates the samples pass through unchanged.
+    The result does not depend on how the stream is cut. With equal rates `push` returns what it was given.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = None
-        if from_hz != to_hz:
-            self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+        self._from_hz, self._to_hz = from_hz, to_hz
+        self._begin()
 
     def push(self, samples: Float32) -> Float32:
         """Takes in float32 [n], n >= 0, and returns float32 [k] at the other rate; k is 0 at first."""
@@ -141,9 +140,13 @@ class StreamResampler:
     def finish(self) -> Float32:
         """The last samples, float32 [k]; the next `push` begins a new stream."""
         rest = self._resample(np.empty(0, np.float32), last=True)
-        if self._stream is not None:
-            self._stream.clear()
+        self._begin()
         return rest
+
+    def _begin(self) -> None:
+        self._stream = None
+        if self._from_hz != self._to_hz:
+            self._stream = soxr.ResampleStream(self._from_hz, self._to_hz, 1, dtype="float32", quality="HQ")
 
     def _resample(self, samples: Float32, *, last: bool) -> Float32:
         samples = np.ascontiguousarray(samples, dtype=np.float32)

@@ -84,7 +84,8 @@ class _SndfileSource:
     def __init__(self, path: Path, file: FileIO) -> None:
         self._path, self._file, self._sndfile = path, file, import_soundfile()
         try:
-            self._sound = self._sndfile.SoundFile(file.fileno(), closefd=False)
+            # A descriptor of its own, to close: libsndfile 1.2.0 closes one it cannot use, even if told not to.
+            self._sound = self._sndfile.SoundFile(os.dup(file.fileno()), closefd=True)
         except self._sndfile.SoundFileError as error:
             reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
             raise AudioError(f"{path} cannot be read as sound", found=f"libsndfile: {reason}",

@@ -71,6 +71,19 @@ def test_damaged_files_give_an_array_or_an_audio_error(wav_file: WavFile, tmp_pa
     assert int(done.stdout) > 50
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors as Linux does")
+def test_every_descriptor_is_closed_once(wav_file: WavFile, tmp_path: Path) -> None:
+    good, bad = wav_file(), tmp_path / "bad.wav"
+    bad.write_bytes(good.read_bytes()[:30])
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        read_audio(good, duration_s=0.1)
+        next(blocks(good))
+        with pytest.raises(AudioError):
+            read_audio(bad)
+    assert len(list(Path("/proc/self/fd").iterdir())) == n_open
+
+
 @pytest.mark.parametrize("name", ["a.m4a", "a.aac", "a.mp4"])
 def test_aac(tmp_path: Path, name: str) -> None:
     samples = tone(44_100 * 3, hz=300, sample_rate_hz=44_100)
