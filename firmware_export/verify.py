@@ -1,0 +1,230 @@
+"""Build an export for several targets, run it on the bundle's golden clip and on test windows, compare, and measure.
+
+Nothing is taken on trust: every target's features are compared with NumPy's, every member's output tensor with
+TFLite Micro's, the answers from samples with what those outputs give, and sizes come from the linked program.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_asc.bundle import Bundle
+from edge_asc.errors import VerificationError
+from edge_asc.features import clamp, mel_db
+from firmware_export.build import PORTS, TARGETS, Target, compile_program
+from firmware_export.elf import footprint
+from firmware_export.emulate import Run, build_counter, run_program
+from firmware_export.exported import Exported
+from firmware_export.judge import TFLITE_MICRO, golden_outputs, judge_name, member_outputs, trial_windows
+from firmware_export.levels import quantise_window
+
+FLOAT_TOLERANCE_DB, FIXED_TOLERANCE_DB = 0.05, 0.5
+ANSWER_TOLERANCE = 0.05
+"""How far probabilities may move where a level falls on the other side of a rounding edge."""
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What one target did."""
+
+    target: Target
+    frame_error_db: float = float("nan")
+    """Largest difference of the clamped features to NumPy's."""
+    n_windows: int = 0
+    n_different: int = 0
+    """Output tensors, over windows and members, that are not the judge's bit for bit."""
+    answer_error: float = float("nan")
+    """Largest difference of the ensemble's probabilities, from samples on, to those of NumPy's features."""
+    label: str = ""
+    state_bytes: int = 0
+    stack_bytes: int = 0
+    flash_bytes: int = 0
+    """Of the smallest complete firmware. 0: not a bare machine."""
+    tables_bytes: int = 0
+    """Of these, weights, quantisation and plans of the members."""
+    static_ram_bytes: int = 0
+    frontend_instructions_per_s: float = 0.0
+    """Per second of audio. 0: not counted."""
+    member_instructions: dict[str, int] = field(default_factory=dict)
+    """Per window."""
+
+    @property
+    def ensemble_instructions(self) -> int:
+        """Per window, all members."""
+        return sum(self.member_instructions.values())
+
+    @property
+    def ram_bytes(self) -> int:
+        """Variables and stack of the smallest complete firmware."""
+        return self.static_ram_bytes + self.stack_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What all targets did."""
+
+    exported: Exported
+    judge: str
+    wanted_label: str
+    results: tuple[Result, ...]
+
+    def problems(self) -> list[str]:
+        """Everything that is not as it must be, in sentences; empty if all is well."""
+        problems = []
+        for result in self.results:
+            title = result.target.title
+            limit_db = FIXED_TOLERANCE_DB if result.target.fixed_point else FLOAT_TOLERANCE_DB
+            if not result.frame_error_db <= limit_db:
+                problems.append(f"{title}: features differ by {result.frame_error_db:.3f} dB, allowed {limit_db} dB")
+            if result.n_different:
+                problems.append(f"{title}: {result.n_different} output tensors of {result.n_windows} windows differ "
+                                f"from {self.judge}")
+            if not result.answer_error <= ANSWER_TOLERANCE or result.label != self.wanted_label:
+                problems.append(f"{title}: answers {result.label!r}, wanted {self.wanted_label!r}; probabilities "
+                                f"differ by {result.answer_error:.3f}, allowed {ANSWER_TOLERANCE}")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Questions:
+    """The inputs, and what is right."""
+
+    samples: NDArray[np.int16]
+    features_db: NDArray[np.float32]
+    """[n_mels, n_frames], clamped."""
+    windows: NDArray[np.int8]
+    """[n, n_frames, n_mels]; the first is that of the features."""
+    outputs: NDArray[np.int8] | None
+    """[n, n_members, n_labels] by TFLite Micro, None without its wheel."""
+    probabilities: NDArray[np.float32]
+    """Of the first window."""
+
+
+def verify_export(folder: Path, *, targets: Sequence[str], n_windows: int = 3, bundle: Bundle | None = None,
+                  count: bool = True) -> Verification:
+    """Build, run, compare and measure.
+
+    Args:
+        folder: What the exporter wrote.
+        targets: Names in `build.TARGETS`.
+        n_windows: How many windows each member is run on, the golden one first.
+        bundle: What it was exported from; by default found where the export says.
+        count: Whether instructions are counted on emulated targets.
+
+    Raises:
+        VerificationError: Something does not compile or run. What merely differs is in the result's `problems`.
+        MissingDependencyError: A compiler or an emulator is not installed.
+    """
+    exported = Exported.load(folder)
+    bundle = bundle or exported.bundle()
+    questions = _ask(exported, bundle, n_windows)
+    with tempfile.TemporaryDirectory(prefix="edge-asc-verify-") as scratch:
+        work = Path(scratch)
+        questions.samples.tofile(work / "samples.pcm")
+        questions.windows.tofile(work / "windows.bin")
+        questions.windows[:1].tofile(work / "window.bin")
+        counter = build_counter(work) if count and any(TARGETS[name].is_bare for name in targets) else None
+        results = tuple(_Examination(exported, TARGETS[name], work, counter).result(questions) for name in targets)
+    label = exported.labels[int(questions.probabilities.argmax())]
+    return Verification(exported=exported, judge=judge_name(), wanted_label=label, results=results)
+
+
+def _ask(exported: Exported, bundle: Bundle, n_windows: int) -> _Questions:
+    spec = exported.features
+    samples = np.clip(np.rint(bundle.golden().samples * 32768), -32768, 32767).astype(np.int16)[: spec.window_samples]
+    levels = mel_db(samples / np.float32(32768), spec)
+    windows = trial_windows(bundle, exported.input, max(1, n_windows))
+    windows[0] = quantise_window(levels, spec, exported.input)
+    if judge_name() == TFLITE_MICRO:
+        answers = [member_outputs(bundle, name, exported.variant, windows) for name in exported.members]
+        outputs = np.stack(answers, axis=1)
+        scale, zero_point = exported.output_quantization
+        probabilities = ((outputs[0].astype(np.float32) - zero_point[:, None]) * scale[:, None]).mean(axis=0)
+    else:
+        outputs, windows = None, windows[:1]
+        probabilities = golden_outputs(bundle, exported.members, exported.variant).mean(axis=0)
+    return _Questions(samples=samples, features_db=clamp(levels, spec), windows=windows, outputs=outputs,
+                      probabilities=probabilities)
+
+
+class _Examination:
+    """One target: its program, and the questions put to it."""
+
+    def __init__(self, exported: Exported, target: Target, work: Path, counter: Path | None) -> None:
+        self.exported, self.target, self.work = exported, target, work
+        self.counter = counter if target.is_bare else None
+        self.program = self._compile("main.c", target.name)
+        self.out = self.work / "out.bin"
+        self.found = Result(target=target)
+
+    def result(self, questions: _Questions) -> Result:
+        self._frames(questions)
+        self._windows(questions)
+        self._answers(questions)
+        if self.counter:
+            for index, name in enumerate(self.exported.members):
+                run = self._run("windows", "window.bin", str(index), count=True)
+                self.found.member_instructions[name] = run.instructions("network")
+        if self.target.is_bare:
+            sizes = footprint(self._compile("footprint.c", f"{self.target.name}-footprint"))
+            self.found.flash_bytes, self.found.static_ram_bytes = sizes.flash_bytes, sizes.static_ram_bytes
+            tables = filter(self.exported.is_network_table, sizes.symbols)
+            self.found.tables_bytes = sum(sizes.symbols[name] for name in tables)
+        return self.found
+
+    def _frames(self, questions: _Questions) -> None:
+        run = self._run("frames", "samples.pcm", count=True)
+        spec = self.exported.features
+        raw = np.fromfile(self.out, np.int16 if self.target.fixed_point else np.float32).reshape(-1, spec.n_mels).T
+        levels_db = raw.astype(np.float32) / np.float32(256 if self.target.fixed_point else 1)
+        self.levels = raw
+        self.found.frame_error_db = float(np.abs(clamp(levels_db, spec) - questions.features_db).max())
+        seconds = questions.samples.size / spec.sample_rate_hz
+        self.found.frontend_instructions_per_s = run.instructions("frontend") / seconds
+
+    def _windows(self, questions: _Questions) -> None:
+        outputs = self._outputs(questions.windows)
+        self.found.n_windows = len(outputs)
+        if questions.outputs is not None:
+            self.found.n_different = int((outputs != questions.outputs).any(axis=2).sum())
+        else:
+            scale, zero_point = self.exported.output_quantization
+            real = (outputs[0].astype(np.float32) - zero_point[:, None]) * scale[:, None]
+            # What made the bundle may round elsewhere: XNNPACK does, by one step now and then.
+            self.found.n_different = int((np.abs(real.mean(axis=0) - questions.probabilities) > 2 * scale.max()).any())
+
+    def _answers(self, questions: _Questions) -> None:
+        """From samples to a label; its outputs must be those of the window that the target's own frames make."""
+        run = self._run("classify", "samples.pcm", str(self.exported.features.n_frames))
+        n_members, n_labels = len(self.exported.members), len(self.exported.labels)
+        data = self.out.read_bytes()
+        outputs = np.frombuffer(data, np.int8, n_members * n_labels).reshape(n_members, n_labels)
+        probabilities = np.frombuffer(data, np.float32, n_labels, outputs.size)
+        self.found.answer_error = float(np.abs(probabilities - questions.probabilities).max())
+        self.found.label = run.lines[0] if run.lines else ""
+        self.found.state_bytes, self.found.stack_bytes = run.numbers["state_bytes"], run.numbers["stack_bytes"]
+        own = quantise_window(self.levels, self.exported.features, self.exported.input)
+        if not np.array_equal(self._outputs(own[np.newaxis])[0], outputs):
+            raise VerificationError(f"{self.target.title}: the ring of frames holds another window than was pushed")
+
+    def _outputs(self, windows: NDArray[np.int8]) -> NDArray[np.int8]:
+        windows.tofile(self.work / "windows.bin")
+        self._run("windows", "windows.bin", "all")
+        return np.fromfile(self.out, np.int8).reshape(len(windows), len(self.exported.members), -1)
+
+    def _run(self, mode: str, file: str, *arguments: str, count: bool = False) -> Run:
+        return run_program(self.target, self.program, [mode, file, self.out.name, *arguments], folder=self.work,
+                           counter=self.counter if count else None)
+
+    def _compile(self, main: str, name: str) -> Path:
+        verify, program = PORTS / "verify", self.work / name
+        io = verify / ("io_semihosting.c" if self.target.is_bare else "io_host.c")
+        compile_program(self.target, [*self.exported.sources(), verify / main, io], program,
+                        include=[self.exported.source_folder, verify])
+        return program
