@@ -88,6 +88,12 @@ def require_tool(program: str) -> str:
     return found
 
 
+def missing_tools(target: Target) -> list[str]:
+    """Compilers and emulators that the target needs and that are not installed."""
+    tools = [target.compiler, *target.emulator[:1], *(["gcc"] if target.is_bare else [])]
+    return [tool for tool in dict.fromkeys(tools) if shutil.which(tool) is None]
+
+
 def compile_program(target: Target, sources: Sequence[Path], out: Path, *, include: Sequence[Path],
                     optimise: str = "-O2", extra: Sequence[str] = ()) -> None:
     """Compile and link C99 with every warning as an error.

@@ -106,23 +106,21 @@ class _Questions:
     """Of the first window."""
 
 
-def verify_export(folder: Path, *, targets: Sequence[str], n_windows: int = 3, bundle: Bundle | None = None,
+def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str], n_windows: int = 3,
                   count: bool = True) -> Verification:
     """Build, run, compare and measure.
 
     Args:
-        folder: What the exporter wrote.
+        exported: What the exporter wrote.
+        bundle: What it was exported from.
         targets: Names in `build.TARGETS`.
         n_windows: How many windows each member is run on, the golden one first.
-        bundle: What it was exported from; by default found where the export says.
         count: Whether instructions are counted on emulated targets.
 
     Raises:
         VerificationError: Something does not compile or run. What merely differs is in the result's `problems`.
         MissingDependencyError: A compiler or an emulator is not installed.
     """
-    exported = Exported.load(folder)
-    bundle = bundle or exported.bundle()
     questions = _ask(exported, bundle, n_windows)
     with tempfile.TemporaryDirectory(prefix="edge-asc-verify-") as scratch:
         work = Path(scratch)
@@ -223,8 +221,13 @@ class _Examination:
                            counter=self.counter if count else None)
 
     def _compile(self, main: str, name: str) -> Path:
-        verify, program = PORTS / "verify", self.work / name
-        io = verify / ("io_semihosting.c" if self.target.is_bare else "io_host.c")
-        compile_program(self.target, [*self.exported.sources(), verify / main, io], program,
-                        include=[self.exported.source_folder, verify])
-        return program
+        return compile_verifier(self.exported, self.target, main, self.work / name)
+
+
+def compile_verifier(exported: Exported, target: Target, main: str, program: Path) -> Path:
+    """Compile an export with one of the main programs of ports/verify; returns `program`."""
+    verify = PORTS / "verify"
+    io = verify / ("io_semihosting.c" if target.is_bare else "io_host.c")
+    compile_program(target, [*exported.sources(), verify / main, io], program,
+                    include=[exported.source_folder, verify])
+    return program

@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "train": "Train and prune an ensemble from a recipe.",
     "convert": "Turn a finished training run into a bundle.",
     "evaluate": "Accuracy, log-loss and confusion matrix of a bundle on a data set.",
+    "firmware": "A bundle as C99 for a microcontroller, and the proof that it computes the same there.",
 }
 
 
