@@ -1,0 +1,152 @@
+/* The tables that a network consists of, and the operators that run over them.
+
+   A plan (buffers and steps) is shape only and is shared by all members of one architecture; an AscLayer has one
+   member's numbers for one step. All tables are const and generated.
+
+   Inside a network a value is stored as its int8 plus 128, in a byte: the steps from the zero point of a ReLU's output
+   are then plainly 0 to 255. */
+#ifndef ASC_LAYERS_H
+#define ASC_LAYERS_H
+
+#include "asc_model.h"
+
+#include <stddef.h>
+
+/* Where a map's columns stand in the arena: channel planes of whole columns, lowest row first. Between two columns
+   lie row_pad bytes of fill that the taps above the one and below the other share. */
+typedef struct {
+    uint32_t at;        /* byte of plane 0, slot 0, row 0; row_pad bytes of fill stand before it */
+    uint16_t n_planes;  /* channels */
+    uint16_t n_rows;    /* of each column */
+    uint16_t n_slots;   /* columns that can be held */
+    uint16_t n_columns; /* real columns that will be written in all */
+    uint8_t row_pad;
+    uint8_t pad_left;  /* columns of fill before the first */
+    uint8_t n_writers; /* steps that write into it, each its own planes */
+} AscBuffer;
+
+enum {
+    ASC_CONV,    /* sparse convolution of stride 1, or depthwise; with pool 2, of each 2 x 2 the maximum */
+    ASC_DENSE,   /* fully connected */
+    ASC_MAX,     /* maximum over a rectangle */
+    ASC_AVERAGE, /* mean over a rectangle */
+    ASC_STAGE,   /* copy with padding, from the window or a buffer; for strided convolutions dealt out to phases */
+    ASC_FLATTEN, /* a map as a vector, channels innermost */
+    ASC_AFFINE,  /* times a constant and plus a constant, per channel */
+    ASC_ADD,     /* sum of two maps */
+    ASC_RESCALE, /* another scale, zero point or clamp */
+    ASC_SOFTMAX
+};
+
+enum { ASC_WINDOW = 255 }; /* as an input: the window of features */
+
+/* One operator. Output column c reads the input columns from c * stride - left on, `reach` of them. A dense layer counts
+   input columns: each is added to sums, which stand in its second input. */
+typedef struct {
+    uint8_t kind;
+    uint8_t input, second_input; /* buffers */
+    uint8_t output;
+    uint16_t input_plane; /* first plane in the input buffer */
+    uint16_t first_plane; /* first plane in the output buffer */
+    uint16_t n_planes;    /* output planes */
+    uint16_t n_rows;      /* output rows */
+    uint16_t n_columns;   /* output columns in all */
+    uint16_t chunk;       /* output columns made at a time */
+    uint16_t start_at;    /* input columns there must be before the first piece */
+    uint16_t reach;
+    uint8_t stride, left;
+    uint8_t kernel_rows, row_stride, top;
+    uint8_t pool;
+    uint8_t row_phases, column_phases;
+    /* Convolution: tap t of input channel g is byte g * group_bytes + taps[t] from the kernel's corner. */
+    uint16_t n_groups;  /* input channels that each output sees, 1 if depthwise; dense: outputs */
+    uint16_t n_taps;    /* per channel; dense: values of one input column */
+    uint8_t depthwise;  /* output channels per input channel, 0: ordinary convolution */
+    uint32_t group_bytes;
+    const uint16_t *taps;
+} AscStep;
+
+enum { ASC_GAPS, ASC_BITS, ASC_ALL }; /* encodings of positions, see asc_conv.c */
+enum { ASC_TIMES = 1, ASC_PLUS = 2 };  /* encodings of ASC_AFFINE: what there is */
+
+/* A member's numbers for one step. Which of them are used depends on the step's kind. */
+typedef struct {
+    const int8_t *values;       /* non-zero weights, one output after the other */
+    const uint8_t *positions;   /* where they stand */
+    const uint8_t *counts;      /* values per output (dense: per column), a byte each; or two, low first, if wide_counts */
+    const int32_t *bias;        /* per output, the input's zero point accounted for; others: see asc_layers.c */
+    const int32_t *multipliers; /* per output: real factor = multiplier / 2^31 * 2^shift */
+    const int8_t *shifts;
+    uint32_t n_values;
+    uint8_t encoding, wide_counts;
+    uint8_t zero;       /* of the input, plus 128; not of convolutions and dense layers, whose bias has it */
+    uint8_t output_zero; /* of the output, plus 128 */
+    uint8_t low, high;  /* clamp of the output, plus 128 */
+} AscLayer;
+
+typedef struct {
+    const AscBuffer *buffers;
+    const AscStep *steps;
+    uint8_t n_buffers, n_steps;
+    uint16_t acc_values; /* accumulators that one piece needs, in whole tiles */
+} AscPlan;
+
+typedef struct {
+    const AscPlan *plan;
+    const AscLayer *layers; /* one per step */
+    const uint8_t *fills;   /* per buffer: the byte that stands for padding */
+    uint32_t work;          /* multiplications of one run */
+    float output_scale;
+    int16_t output_zero;
+} AscMember;
+
+extern const AscMember asc_model_data[ASC_MODEL_N_MEMBERS];
+
+/* A piece of a step: n output columns from output column `first` on. */
+typedef struct {
+    AscModel *model;
+    const AscMember *member;
+    const AscStep *step;
+    const AscLayer *layer;
+    const AscWindow *window;
+    uint32_t first, n;
+} AscPiece;
+
+static inline uint32_t asc_pitch(const AscBuffer *buffer)
+{
+    return (uint32_t)buffer->n_rows + buffer->row_pad;
+}
+
+/* The byte of a plane's column, row 0. Columns are counted with the padding on the left; this one has to be held. */
+static inline uint8_t *asc_at(AscModel *model, const AscBuffer *buffer, uint32_t held_from, uint32_t plane,
+                              uint32_t column)
+{
+    return (uint8_t *)model->arena + buffer->at + (plane * buffer->n_slots + (column - held_from)) * asc_pitch(buffer);
+}
+
+static inline uint8_t *asc_input_at(const AscPiece *piece, uint32_t plane, uint32_t column)
+{
+    const uint8_t b = piece->step->input;
+    return asc_at(piece->model, &piece->member->plan->buffers[b], piece->model->first_held[b],
+                  piece->step->input_plane + plane, column);
+}
+
+/* The byte of an output plane of this step, the piece's own column i, row 0. */
+static inline uint8_t *asc_output_at(const AscPiece *piece, uint32_t plane, uint32_t i)
+{
+    const uint8_t b = piece->step->output;
+    const AscBuffer *buffer = &piece->member->plan->buffers[b];
+    return asc_at(piece->model, buffer, piece->model->first_held[b], piece->step->first_plane + plane,
+                  buffer->pad_left + piece->first + i);
+}
+
+/* Multiplications (or, where there are none, values) that a piece costs. */
+uint32_t asc_piece_work(const AscPiece *piece);
+
+/* Runs one piece: its input columns and the room for its output columns are there. */
+void asc_run_piece(const AscPiece *piece);
+void asc_run_conv(const AscPiece *piece);
+void asc_run_dense(const AscPiece *piece);
+void asc_run_softmax(const AscPiece *piece);
+
+#endif

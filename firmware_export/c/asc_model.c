@@ -1,0 +1,253 @@
+/* Which piece runs next, and the columns that buffers hold. The rule is the planner's (plan.py): of all steps with
+   enough input, the last one runs. Its simulation gave every buffer the columns it needs here. */
+#include "asc_layers.h"
+
+#include <string.h>
+
+enum { NOTHING_HELD = 0xFFFF };
+
+static const AscMember *member_of(const AscModel *model)
+{
+    return model != NULL && model->member >= 0 && model->member < ASC_MODEL_N_MEMBERS ? &asc_model_data[model->member]
+                                                                                        : NULL;
+}
+
+static const AscStep *last_step(const AscMember *member)
+{
+    return &member->plan->steps[member->plan->n_steps - 1];
+}
+
+static int is_done(const AscModel *model, const AscMember *member)
+{
+    return model->n_done[member->plan->n_steps - 1] == last_step(member)->n_columns;
+}
+
+int asc_model_begin(AscModel *model, int member)
+{
+    if (model == NULL || member < 0 || member >= ASC_MODEL_N_MEMBERS) {
+        return ASC_MODEL_ERROR;
+    }
+    model->member = (int16_t)member;
+    memset(model->n_written, 0, sizeof model->n_written);
+    memset(model->n_done, 0, sizeof model->n_done);
+    for (int b = 0; b < ASC_MODEL_N_BUFFERS; b++) {
+        model->first_held[b] = NOTHING_HELD;
+    }
+    return 0;
+}
+
+/* Output columns that the input suffices for, those already made included. */
+static uint32_t n_ready(const AscModel *model, const AscPlan *plan, const AscStep *step, uint8_t input)
+{
+    if (input == ASC_WINDOW) {
+        return step->n_columns;
+    }
+    const AscBuffer *buffer = &plan->buffers[input];
+    const uint32_t have = model->n_written[input];
+    if (have < step->start_at) {
+        return 0;
+    }
+    if (have >= (uint32_t)buffer->n_columns) {
+        return step->n_columns;
+    }
+    if (have + step->left < step->reach) {
+        return 0;
+    }
+    const uint32_t n = (have + step->left - step->reach) / step->stride + 1;
+    return n < step->n_columns ? n : step->n_columns;
+}
+
+/* The step to run and how many columns of it; 0 columns if none can (which no plan lets happen). */
+static uint32_t choose(const AscModel *model, const AscPlan *plan, int *chosen)
+{
+    for (int s = plan->n_steps - 1; s >= 0; s--) {
+        const AscStep *step = &plan->steps[s];
+        const uint32_t done = model->n_done[s];
+        if (done == step->n_columns) {
+            continue;
+        }
+        uint32_t ready = n_ready(model, plan, step, step->input);
+        if (step->kind == ASC_ADD) {
+            const uint32_t second = n_ready(model, plan, step, step->second_input);
+            ready = second < ready ? second : ready;
+        }
+        if (ready >= done + step->chunk) {
+            *chosen = s;
+            return step->chunk;
+        }
+        if (ready == step->n_columns) {
+            *chosen = s;
+            return ready - done;
+        }
+    }
+    return 0;
+}
+
+/* The first column, padding counted, that a later piece reads from buffer b. */
+static uint32_t first_needed(const AscModel *model, const AscPlan *plan, int b)
+{
+    const uint32_t pad_left = plan->buffers[b].pad_left;
+    uint32_t needed = UINT32_MAX;
+    for (int s = 0; s < plan->n_steps; s++) {
+        const AscStep *step = &plan->steps[s];
+        const uint32_t done = model->n_done[s];
+        if ((step->input == b || (step->kind == ASC_ADD && step->second_input == b)) && done < step->n_columns) {
+            const uint32_t end = done * step->stride + pad_left;
+            const uint32_t first = end > step->left ? end - step->left : 0;
+            needed = first < needed ? first : needed;
+        }
+    }
+    return needed;
+}
+
+/* Makes buffer b hold room up to virtual column `end`, dropping columns that nothing reads any more. */
+static void make_room(AscModel *model, const AscMember *member, int b, uint32_t end, uint32_t held_end)
+{
+    const AscBuffer *buffer = &member->plan->buffers[b];
+    const uint32_t pitch = asc_pitch(buffer);
+    if (model->first_held[b] == NOTHING_HELD) {
+        uint8_t *bytes = (uint8_t *)model->arena + buffer->at - buffer->row_pad;
+        memset(bytes, member->fills[b], buffer->row_pad + (size_t)buffer->n_planes * buffer->n_slots * pitch);
+        model->first_held[b] = 0;
+    }
+    const uint32_t held = model->first_held[b];
+    if (end - held <= buffer->n_slots) {
+        return;
+    }
+    uint32_t first = first_needed(model, member->plan, b);
+    first = first < held_end ? first : held_end;
+    const size_t n_bytes = (size_t)(held_end - first) * pitch;
+    if (n_bytes > 0) {
+        for (uint32_t plane = 0; plane < buffer->n_planes; plane++) {
+            uint8_t *to = asc_at(model, buffer, held, plane, held);
+            memmove(to, to + (first - held) * pitch, n_bytes);
+        }
+    }
+    model->first_held[b] = (uint16_t)first;
+}
+
+/* Columns on the right that are padding: filled when a piece first reads them. */
+static void pad_right(AscModel *model, const AscMember *member, const AscStep *step, uint32_t first, uint32_t n)
+{
+    const int b = step->input;
+    const AscBuffer *buffer = &member->plan->buffers[b];
+    const uint32_t real_end = (uint32_t)buffer->pad_left + buffer->n_columns;
+    const uint32_t end = buffer->pad_left + (first + n - 1) * step->stride + step->reach - step->left;
+    if (end <= real_end) {
+        return;
+    }
+    make_room(model, member, b, end, real_end);
+    for (uint32_t plane = 0; plane < buffer->n_planes; plane++) {
+        for (uint32_t column = real_end; column < end; column++) {
+            memset(asc_at(model, buffer, model->first_held[b], plane, column), member->fills[b], buffer->n_rows);
+        }
+    }
+}
+
+/* Output columns that exist: a dense layer counts input columns and has its output after the last. */
+static uint32_t n_finished(const AscStep *step, uint32_t done)
+{
+    return step->kind == ASC_DENSE ? done == step->n_columns : done;
+}
+
+/* The columns of b that any writer has finished (the furthest) and that all have (the least). */
+static void progress(const AscModel *model, const AscPlan *plan, int b, uint32_t *furthest, uint32_t *least)
+{
+    *furthest = 0;
+    *least = UINT32_MAX;
+    for (int s = 0; s < plan->n_steps; s++) {
+        if (plan->steps[s].output == b) {
+            const uint32_t done = n_finished(&plan->steps[s], model->n_done[s]);
+            *furthest = done > *furthest ? done : *furthest;
+            *least = done < *least ? done : *least;
+        }
+    }
+}
+
+static uint32_t run(AscModel *model, const AscMember *member, const AscWindow *window, int s, uint32_t n)
+{
+    const AscPlan *plan = member->plan;
+    const AscStep *step = &plan->steps[s];
+    const AscPiece piece = {model, member, step, &member->layers[s], window, model->n_done[s], n};
+    const int b = step->output;
+    if (step->kind == ASC_CONV) {
+        pad_right(model, member, step, piece.first, n);
+    }
+    uint32_t furthest = 0;
+    uint32_t least = 0;
+    progress(model, plan, b, &furthest, &least);
+    const uint32_t end = plan->buffers[b].pad_left + n_finished(step, piece.first + n);
+    make_room(model, member, b, end, plan->buffers[b].pad_left + furthest);
+    asc_run_piece(&piece);
+    model->n_done[s] = (uint16_t)(piece.first + n);
+    progress(model, plan, b, &furthest, &least);
+    model->n_written[b] = (uint16_t)least;
+    return asc_piece_work(&piece);
+}
+
+int asc_model_step(AscModel *model, const AscWindow *window, uint32_t budget)
+{
+    const AscMember *member = member_of(model);
+    if (member == NULL || window == NULL || window->columns == NULL || window->capacity < ASC_MODEL_N_FRAMES ||
+        window->first >= window->capacity) {
+        return ASC_MODEL_ERROR;
+    }
+    uint32_t spent = 0;
+    while (!is_done(model, member)) {
+        int s = 0;
+        const uint32_t n = choose(model, member->plan, &s);
+        if (n == 0) {
+            return ASC_MODEL_ERROR;
+        }
+        spent += run(model, member, window, s, n);
+        if (spent >= budget && !is_done(model, member)) {
+            return ASC_MODEL_MORE;
+        }
+    }
+    return ASC_MODEL_DONE;
+}
+
+int asc_model_output(const AscModel *model, int8_t output[ASC_MODEL_N_LABELS])
+{
+    const AscMember *member = member_of(model);
+    if (member == NULL || output == NULL || !is_done(model, member)) {
+        return ASC_MODEL_ERROR;
+    }
+    const AscBuffer *buffer = &member->plan->buffers[last_step(member)->output];
+    const uint8_t *stored = (const uint8_t *)model->arena + buffer->at;
+    for (int i = 0; i < ASC_MODEL_N_LABELS; i++) {
+        output[i] = (int8_t)((int)stored[i] - 128);
+    }
+    return 0;
+}
+
+void asc_model_dequantise(int member, const int8_t output[ASC_MODEL_N_LABELS], float real[ASC_MODEL_N_LABELS])
+{
+    const AscMember *data = &asc_model_data[member];
+    for (int i = 0; i < ASC_MODEL_N_LABELS; i++) {
+        real[i] = data->output_scale * (float)(output[i] - data->output_zero);
+    }
+}
+
+uint32_t asc_model_work(int member)
+{
+    return member >= 0 && member < ASC_MODEL_N_MEMBERS ? asc_model_data[member].work : 0;
+}
+
+uint32_t asc_model_frames_read(const AscModel *model)
+{
+    const AscMember *member = member_of(model);
+    uint32_t least = ASC_MODEL_N_FRAMES;
+    if (member == NULL) {
+        return 0;
+    }
+    for (int s = 0; s < member->plan->n_steps; s++) {
+        const AscStep *step = &member->plan->steps[s];
+        const uint32_t next = (uint32_t)model->n_done[s] * step->stride;
+        if (step->input == ASC_WINDOW && model->n_done[s] < step->n_columns) {
+            const uint32_t first = next > step->left ? next - step->left : 0;
+            least = first < least ? first : least;
+        }
+    }
+    return least;
+}

@@ -1,0 +1,40 @@
+/* TFLite's integer rules for turning accumulators into stored values (the variant that rounds twice, which TFLite Micro
+   uses): high half of the doubled product, rounded; then a rounding shift whose halves go away from zero.
+
+   Right shifts of negative numbers are taken to copy the sign, as every compiler for the targets does. */
+#ifndef ASC_REQUANT_H
+#define ASC_REQUANT_H
+
+#include <stdint.h>
+
+typedef char asc_right_shift_copies_the_sign[(-5 >> 1) == -3 ? 1 : -1];
+
+/* x * multiplier / 2^31, rounded; not for both at their minimum. */
+static inline int32_t asc_multiply_high(int32_t x, int32_t multiplier)
+{
+    return (int32_t)(((int64_t)x * multiplier + (1 << 30)) >> 31);
+}
+
+/* x / 2^shift, shift from 0 to 31, halves away from zero. */
+static inline int32_t asc_shift_right(int32_t x, int shift)
+{
+    const int32_t mask = (int32_t)((1u << shift) - 1u);
+    const int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
+    return (x >> shift) + ((x & mask) > threshold ? 1 : 0);
+}
+
+/* x times the real factor that (multiplier, shift) stands for; x << shift fits if the shift is positive. */
+static inline int32_t asc_rescale(int32_t x, int32_t multiplier, int shift)
+{
+    if (shift > 0) {
+        return asc_multiply_high((int32_t)((uint32_t)x << shift), multiplier);
+    }
+    return asc_shift_right(asc_multiply_high(x, multiplier), -shift);
+}
+
+static inline int32_t asc_clamp(int32_t x, int32_t low, int32_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+#endif

@@ -1,0 +1,170 @@
+"""Plans and numbers -> C text: only const tables; everything that runs is hand-written in firmware_export/c."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from firmware_export.layers import Conv, Network
+from firmware_export.lower import WINDOW, Step
+from firmware_export.plan import Plan
+from firmware_export.step_numbers import StepNumbers, fills, step_numbers, tap_distances
+
+_ENCODINGS = {"gaps": "ASC_GAPS", "bits": "ASC_BITS", "all": "ASC_ALL"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network, its plan and the plan's number."""
+
+    network: Network
+    plan: Plan
+    plan_number: int
+
+
+def config_header(members: Sequence[Member], *, provenance: str) -> str:
+    """asc_model_config.h: the constants that asc_model.h names."""
+    first = members[0].network
+    entry, exit_ = first.activations[first.input], first.activations[first.output]
+    plans = [member.plan for member in members]
+    values: list[tuple[str, object]] = [
+        ("N_MEMBERS", len(members)), ("N_LABELS", exit_.shape[0]), ("N_MELS", entry.shape[0]),
+        ("N_FRAMES", entry.shape[1]), ("INPUT_SCALE", c_float(entry.scale)), ("INPUT_ZERO_POINT", entry.zero_point),
+        ("ARENA_BYTES", max(plan.arena_bytes for plan in plans)),
+        ("N_BUFFERS", max(len(plan.program.buffers) for plan in plans)),
+        ("N_STEPS", max(len(plan.program.steps) for plan in plans)),
+        ("TILE", max(plan.tile for plan in plans)),
+    ]
+    lines = [f"#define ASC_MODEL_{name} {value}" for name, value in values]
+    return "\n".join([provenance, "#ifndef ASC_MODEL_CONFIG_H", "#define ASC_MODEL_CONFIG_H", "", *lines, "",
+                      "#endif", ""])
+
+
+def data_source(members: Sequence[Member], *, labels: Sequence[str], provenance: str) -> str:
+    """asc_model_data.c: plans, weights and quantisation of all members."""
+    parts = [provenance, '#include "asc_layers.h"\n']
+    for number in sorted({member.plan_number for member in members}):
+        parts.append(_plan(next(member for member in members if member.plan_number == number)))
+    parts += [_member(index, member) for index, member in enumerate(members)]
+    parts.append("const AscMember asc_model_data[ASC_MODEL_N_MEMBERS] = {\n" + "".join(
+        f"    {_member_entry(index, member)},\n" for index, member in enumerate(members)) + "};\n")
+    parts.append(_names("asc_model_labels", "ASC_MODEL_N_LABELS", labels))
+    parts.append(_names("asc_model_members", "ASC_MODEL_N_MEMBERS", [member.network.name for member in members]))
+    return "\n".join(parts)
+
+
+def c_float(value: np.float32) -> str:
+    """The shortest decimal that reads back as the same float."""
+    text = str(np.float32(value))
+    return text + ("f" if "." in text or "e" in text else ".0f")
+
+
+def table(kind: str, name: str, values: Iterable[object], *, per_line: int = 24) -> str:
+    """A const array. An empty one gets one zero: C has no arrays of nothing."""
+    items = [str(value) for value in values] or ["0"]
+    lines = [", ".join(items[i:i + per_line]) for i in range(0, len(items), per_line)]
+    return f"static const {kind} {name}[{len(items)}] = {{\n    " + ",\n    ".join(lines) + "};\n"
+
+
+def _names(name: str, length: str, values: Sequence[str]) -> str:
+    quoted = ", ".join('"' + "".join(c if c.isalnum() or c in " _-.()," else "_" for c in v) + '"' for v in values)
+    return f"const char *const {name}[{length}] = {{{quoted}}};\n"
+
+
+def _plan(member: Member) -> str:
+    plan, number = member.plan, member.plan_number
+    program, parts, steps = plan.program, [f"/* ---- plan {number}: {member.network.name} and its like ---- */\n"], []
+    writers = [sum(step.output == b for step in program.steps) for b in range(len(program.buffers))]
+    for index, step in enumerate(program.steps):
+        layer = member.network.layers[step.layers[0]] if step.layers else None
+        taps = "NULL"
+        n_groups, n_taps, depthwise, group_bytes = 0, 0, 0, 0
+        if isinstance(layer, Conv):
+            buffer = program.buffers[step.inputs[0]]
+            distances = tap_distances(layer, step, buffer)
+            taps, n_taps = f"asc_plan{number}_taps{index}", len(distances)
+            n_groups, depthwise = layer.weights.shape[3], layer.depth_multiplier
+            group_bytes = buffer.plane_bytes * layer.stride[0] * layer.stride[1]
+            parts.append(table("uint16_t", taps, distances))
+        elif step.kind == "dense":
+            buffer = program.buffers[step.inputs[0]]
+            n_groups, n_taps = step.n_rows, buffer.n_planes * buffer.n_rows
+        steps.append(_step(step, n_groups, n_taps, depthwise, group_bytes, taps))
+    buffers = [f"{{{b.at}, {b.n_planes}, {b.n_rows}, {b.n_slots}, {b.n_columns}, {b.row_pad}, {b.pad_left}, {n}}}"
+               for b, n in zip(program.buffers, writers, strict=True)]
+    parts.append(table("AscBuffer", f"asc_plan{number}_buffers", buffers, per_line=1))
+    parts.append(table("AscStep", f"asc_plan{number}_steps", steps, per_line=1))
+    parts.append(f"static const AscPlan asc_plan{number} = {{asc_plan{number}_buffers, asc_plan{number}_steps, "
+                 f"{len(program.buffers)}, {len(program.steps)}, {plan.acc_values}}};\n")
+    return "\n".join(parts)
+
+
+def _step(step: Step, n_groups: int, n_taps: int, depthwise: int, group_bytes: int, taps: str) -> str:
+    first, *rest = ["ASC_WINDOW" if index == WINDOW else str(index) for index in step.inputs]
+    numbers = [f"ASC_{step.kind.upper()}", first, *(rest or ["0"]), step.output, step.input_plane, step.first_plane,
+               step.n_planes, step.n_rows, step.n_columns, step.chunk, step.start_at, step.reach, step.stride,
+               step.left, step.kernel_rows, step.row_stride, step.top, step.pool, *step.phases, n_groups, n_taps,
+               depthwise, group_bytes, taps]
+    return "{" + ", ".join(map(str, numbers)) + "}"
+
+
+def _member(index: int, member: Member) -> str:
+    numbers = step_numbers(member.network, member.plan.program)
+    parts, layers = [f"/* ---- member {index}: {member.network.name} ---- */\n"], []
+    for s, (step, of) in enumerate(zip(member.plan.program.steps, numbers, strict=True)):
+        prefix = f"asc_m{index}_s{s}_"
+        if step.layers:
+            parts.append(f"/* {', '.join(member.network.layers[i].name for i in step.layers)} */")
+        parts += _arrays(prefix, of)
+        layers.append(_layer(prefix, of))
+    parts.append(table("AscLayer", f"asc_m{index}_layers", layers, per_line=1))
+    parts.append(table("uint8_t", f"asc_m{index}_fills", fills(member.network, member.plan.program)))
+    return "\n".join(parts)
+
+
+def _arrays(prefix: str, of: StepNumbers) -> list[str]:
+    parts = []
+    if of.weights is not None:
+        wide = of.weights.count_bytes == 2
+        counts = np.ascontiguousarray(of.weights.counts, "<u2").view(np.uint8) if wide else of.weights.counts
+        parts += [table("int8_t", prefix + "values", of.weights.values), table("uint8_t", prefix + "counts", counts)]
+        if of.weights.positions.size:
+            parts.append(table("uint8_t", prefix + "positions", of.weights.positions))
+    if of.bias:
+        parts.append(table("int32_t", prefix + "bias", of.bias, per_line=12))
+    if of.multipliers:
+        parts += [table("int32_t", prefix + "multipliers", of.multipliers, per_line=12),
+                  table("int8_t", prefix + "shifts", of.shifts)]
+    return parts
+
+
+def _layer(prefix: str, of: StepNumbers) -> str:
+    weights = of.weights
+    names = [prefix + "values" if weights else "NULL",
+             prefix + "positions" if weights and weights.positions.size else "NULL",
+             prefix + "counts" if weights else "NULL", prefix + "bias" if of.bias else "NULL",
+             prefix + "multipliers" if of.multipliers else "NULL", prefix + "shifts" if of.multipliers else "NULL"]
+    encoding = _ENCODINGS[weights.encoding] if weights else of.encoding
+    numbers = [np.count_nonzero(weights.values) if weights else 0, encoding,
+               int(weights.count_bytes == 2) if weights else 0, of.zero, of.output_zero, of.low, of.high]
+    return "{" + ", ".join([*names, *map(str, numbers)]) + "}"
+
+
+def _member_entry(index: int, member: Member) -> str:
+    exit_ = member.network.activations[member.network.output]
+    return (f"{{&asc_plan{member.plan_number}, asc_m{index}_layers, asc_m{index}_fills, {work(member)}u, "
+            f"{c_float(exit_.scale)}, {exit_.zero_point}}}")
+
+
+def work(member: Member) -> int:
+    """Multiplications of one run, counted as asc_piece_work does."""
+    total = 0
+    for step, of in zip(member.plan.program.steps, step_numbers(member.network, member.plan.program), strict=True):
+        if of.weights is not None:
+            n = int(np.count_nonzero(of.weights.values))
+            total += n * (step.n_columns * step.n_rows * step.pool * step.pool if step.kind == "conv" else 1)
+        else:
+            total += step.n_columns * step.n_planes * step.n_rows
+    return total

@@ -1,0 +1,45 @@
+"""The README of an export: what it needs, what it promises, what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from firmware_export.emit import Member
+from firmware_export.exported import Exported
+
+
+def readme(exported: Exported, members: Sequence[Member], sizes: dict[str, Any], *, command: str) -> str:
+    """Markdown."""
+    rows = "\n".join(
+        f"| {member.network.name} | {sizes['flash_members_bytes'][member.network.name]['weights']} | "
+        f"{sizes['flash_members_bytes'][member.network.name]['quantisation']} | "
+        f"{sizes['ram_arena_bytes'][member.network.name]} | {sizes['multiplications'][member.network.name]} |"
+        for member in members)
+    spec = exported.features
+    return f"""# Acoustic scene classification in C99
+
+Made from the bundle with manifest sha256 `{exported.bundle_sha256}`: members {', '.join(exported.members)}; labels
+{', '.join(exported.labels)}.{f" Command: `{command}`." if command else ""} Everything to compile is in `src/`;
+start with `src/asc.h`.
+
+## What it needs
+A C99 compiler; from the C library memcpy, memmove, memset{", log10f" if spec.n_mels else ""} and nothing else. Sound at
+{spec.sample_rate_hz} Hz, mono, 16 bits.
+
+## What it promises
+No heap, no files, no recursion, no variables outside `AscState`: two states in one program do not know of each other.
+Every member's output tensor equals that of TensorFlow Lite Micro's reference kernels for the same int8 model, bit for
+bit, on every target and with every kernel.
+
+## What it takes
+Flash for the tables: {sizes['flash_tables_bytes']} bytes, of these weights and quantisation
+{sizes['flash_weights_and_quantisation_bytes']}. RAM: {sizes['ram_state_bytes']} bytes of `AscState` on a 32-bit part
+(window and spare frames {sizes['ram_window_bytes']}, networks {sizes['ram_model_bytes']}, the rest front end), plus
+the stack.
+`edge-asc firmware verify` measures these and the code on emulated parts.
+
+| member | weights, flash bytes | quantisation, flash bytes | arena, RAM bytes (shared) | multiplications per window |
+|---|---|---|---|---|
+{rows}
+"""
