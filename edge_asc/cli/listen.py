@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +13,18 @@ from edge_asc.cli.options import ensemble_options, load, note
 from edge_asc.errors import InputError
 
 if TYPE_CHECKING:
+    from edge_asc.listen.config import Config
     from edge_asc.listen.events import Block
-    from edge_asc.listen.microphone import Microphone
+    from edge_asc.listen.sinks import Writer
+
+
+# Option -> setting of the configuration that it overrides when it is given.
+_SETTINGS = {
+    "device": "microphone.device", "hop_s": "listen.hop_s", "bundle_path": "listen.bundle", "variant": "listen.variant",
+    "runtime": "listen.runtime", "n_threads": "listen.n_threads", "smooth_s": "decide.smooth_s",
+    "mean_of": "decide.mean_of", "enter": "decide.enter", "leave": "decide.leave", "min_hold_s": "decide.min_hold_s",
+    "unknown_below": "decide.unknown_below", "unknown_entropy": "decide.unknown_entropy",
+}
 
 
 @click.command(short_help="Name the scene from a microphone, a file or a stream.")
@@ -32,7 +42,12 @@ if TYPE_CHECKING:
 @click.option("--format", "pcm_format", type=click.Choice(["s16le", "f32le"]), default="s16le", show_default=True,
               help="With --stdin: its samples.")
 @click.option("--hop", "hop_s", type=float, default=1.0, show_default=True, help="Seconds between events.")
+@click.option("--config", "config_path", type=click.Path(), metavar="FILE", help="A configuration (TOML): MQTT, "
+              "metrics and all the rest; see `edge-asc config`. Options given here override it.")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="Override one setting of the configuration, "
+              "such as mqtt.host=localhost.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for a program.")
+@click.option("--view", "as_view", is_flag=True, help="A live picture: bars, level, spectrogram.")
 @click.option("--smooth", "smooth_s", type=float, default=0.0, help="Smooth the probabilities with this time constant "
               "in seconds.")
 @click.option("--mean-of", type=int, default=1, help="Take the mean of the last so many answers.")
@@ -44,14 +59,16 @@ if TYPE_CHECKING:
 @click.option("--on-change", is_flag=True, help="Speak only when the scene changes.")
 @ensemble_options
 @click.option("-v", "--verbose", is_flag=True, help="Say what is running, and how fast, on standard error.")
-def command(mic: bool, device: str | None, path: str | None, realtime: bool, from_stdin: bool, rate_hz: int | None,
-            n_channels: int, pcm_format: str, hop_s: float, as_json: bool, on_change: bool, bundle_path: str | None,
-            variant: str | None, runtime: str, n_threads: int, verbose: bool, **rules: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, mic: bool, device: str | None, path: str | None, realtime: bool,
+            from_stdin: bool, verbose: bool, config_path: str | None, given: tuple[str, ...], as_json: bool, as_view: bool,
+            on_change: bool, **options: Any) -> None:
     """Name the scene of the last window of sound, each hop, from a microphone, a file or a stream.
 
     \b
     edge-asc listen --mic
     edge-asc listen --wav street.wav --json
+    edge-asc listen --mic --config node.toml
     arecord -t raw -f S16_LE -r 48000 | edge-asc listen --stdin --rate 48000
     """
     mic = mic or device is not None
@@ -59,57 +76,69 @@ def command(mic: bool, device: str | None, path: str | None, realtime: bool, fro
         raise click.UsageError("Choose one of --mic, --wav FILE and --stdin.")
     if realtime and path is None:
         raise click.UsageError("--realtime goes with --wav FILE.")
+    if as_json and as_view:
+        raise click.UsageError("Choose one of --json and --view.")
 
-    from edge_asc.listen.decide import Decider, DecisionRules
+    from edge_asc.listen.config import load_config
+    from edge_asc.listen.toml_tree import parse_settings
 
-    decider = Decider(DecisionRules(each_hop=not on_change, **rules))
-    ensemble = load(bundle_path, variant=variant, runtime=runtime, n_threads=n_threads)
+    settings = {**parse_settings(given), **_given_options(context)}
+    if as_json or as_view:
+        settings["terminal.format"] = "json" if as_json else "view"
+    if on_change:
+        settings["decide.each_hop"] = False
+    config = load_config(config_path, settings)
+    ensemble = load(config.listen.bundle, variant=config.listen.variant, runtime=config.listen.runtime,
+                    n_threads=config.listen.n_threads)
     if verbose:
         note(ensemble.description)
-    rate = ensemble.features.sample_rate_hz
-    with contextlib.ExitStack() as stack:
-        source: Iterable[Block]
-        if mic:
-            from edge_asc.listen.microphone import Microphone
+    source, counts = _source(config, mic=mic, path=path, realtime=realtime, rate_hz=ensemble.features.sample_rate_hz,
+                             options=options)
+    # systemd's way to say stop. What waits is delivered, and that is success.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-            source = microphone = stack.enter_context(Microphone(device, sample_rate_hz=rate))
-            stack.callback(_report_overflows, microphone)
-            note(f"listening to {microphone.description}; first answer after {ensemble.features.window_s:.1f} s")
-        elif path is not None:
-            from edge_asc.listen.sources import file_source
+    from edge_asc.listen.node import run_node
 
-            source = file_source(path, sample_rate_hz=rate, realtime=realtime)
-        else:
-            from edge_asc.listen.sources import pcm_source
-
-            source = pcm_source(sys.stdin.buffer, from_hz=rate_hz or rate, n_channels=n_channels,
-                                pcm_format=pcm_format, sample_rate_hz=rate)
-        _run(source, ensemble, decider, hop_s=hop_s, as_json=as_json, verbose=verbose)
+    latencies_ms = sorted(run_node(source, ensemble, config, writer=_writer(config), notify=note, more_counts=counts))
+    if verbose and latencies_ms:
+        note(f"{len(latencies_ms)} windows, latency median {latencies_ms[len(latencies_ms) // 2]:.1f} ms, "
+             f"largest {latencies_ms[-1]:.1f} ms")
 
 
-def _report_overflows(microphone: Microphone) -> None:
-    if microphone.ring.n_overflows:
-        note(f"samples were lost {microphone.ring.n_overflows} times: the machine was too slow, or the driver")
+def _given_options(context: click.Context) -> dict[str, Any]:
+    """The options that were really given, as settings."""
+    from pathlib import Path
+
+    settings = {setting: context.params[name] for name, setting in _SETTINGS.items()
+                if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    if "listen.bundle" in settings:
+        # A path in a configuration is relative to its file, one on the command line to where we are.
+        settings["listen.bundle"] = str(Path(settings["listen.bundle"]).absolute())
+    return settings
 
 
-def _run(source: Iterable[Block], ensemble: Any, decider: Any, *, hop_s: float, as_json: bool, verbose: bool) -> None:
-    from edge_asc.listen.pipeline import listen
-    from edge_asc.listen.sinks import Sink
+def _source(config: Config, *, mic: bool, path: str | None, realtime: bool, rate_hz: int,
+            options: dict[str, Any]) -> tuple[Iterable[Block], Callable[[], dict[str, int]]]:
+    """Where the sound comes from, and what that place counts."""
+    if mic:
+        from edge_asc.listen.microphone import SteadyMicrophone
+
+        microphone = SteadyMicrophone(config.microphone.device, sample_rate_hz=rate_hz, notify=note)
+        return microphone, microphone.counts
+    from edge_asc.listen.sources import file_source, pcm_source
+
+    if path is not None:
+        return file_source(path, sample_rate_hz=rate_hz, realtime=realtime), dict
+    return pcm_source(sys.stdin.buffer, from_hz=options["rate_hz"] or rate_hz, n_channels=options["n_channels"],
+                      pcm_format=options["pcm_format"], sample_rate_hz=rate_hz), dict
+
+
+def _writer(config: Config) -> Writer | None:
     from edge_asc.listen.sinks.json_lines import JsonLines
     from edge_asc.listen.sinks.text import Text
 
+    if config.terminal.format not in ("json", "text"):
+        return None
     if sys.stdout is None:  # Python's answer to a closed descriptor
         raise InputError("standard output is closed", wanted="a place for the events", fix="Redirect it: > events.txt")
-    sink: Sink = JsonLines(sys.stdout) if as_json else Text(sys.stdout)
-    latencies_ms: list[float] = []
-    for event in listen(source, ensemble, hop_s=hop_s, notify=note):
-        if verbose:
-            latencies_ms.append(event.latency_ms)
-        decision = decider.update(event)
-        if decision is not None:
-            sink.emit(decision)
-    sink.close()
-    if latencies_ms:
-        latencies_ms.sort()
-        note(f"{len(latencies_ms)} windows, latency median {latencies_ms[len(latencies_ms) // 2]:.1f} ms, "
-             f"largest {latencies_ms[-1]:.1f} ms")
+    return JsonLines(sys.stdout) if config.terminal.format == "json" else Text(sys.stdout)

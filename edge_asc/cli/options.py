@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -37,7 +38,7 @@ def ensemble_options(command: Command) -> Command:
     return command
 
 
-def load(bundle_path: str | None, *, variant: str | None, runtime: str, n_threads: int) -> Ensemble:
+def load(bundle_path: str | Path | None, *, variant: str | None, runtime: str, n_threads: int) -> Ensemble:
     """The ensemble that `ensemble_options` asked for."""
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import load_ensemble

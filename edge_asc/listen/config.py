@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge_asc.errors import InputError
 from edge_asc.listen.decide import DecisionRules
@@ -57,12 +59,12 @@ class Listen:
     n_threads: int = 1
     """Threads inside one inference."""
     hop_s: float = 1.0
-    """Seconds between answers, 0.25 to 10."""
+    """Seconds between answers, 0.1 to 60."""
 
     def __post_init__(self) -> None:
         _require(self.runtime in RUNTIMES, "listen.runtime", self.runtime, " or ".join(RUNTIMES))
         _require(1 <= self.n_threads <= 64, "listen.n_threads", self.n_threads, "1 to 64")
-        _require(0.25 <= self.hop_s <= 10, "listen.hop_s", self.hop_s, "0.25 to 10")
+        _require(0.1 <= self.hop_s <= 60, "listen.hop_s", self.hop_s, "0.1 to 60")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,13 +179,17 @@ class Config:
     command: Command | None = None
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:
     """Read a configuration.
+
+    Args:
+        path: A TOML file; None for the defaults.
+        settings: Values by dotted name, {"listen.hop_s": 2.0}, that override those of the file.
 
     Raises:
         InputError: It cannot be read, is no TOML, or has an unknown key or an impossible value.
     """
-    return read_tree(Config, Path(path))
+    return read_tree(Config, None if path is None else Path(path), settings)
 
 
 def show_config(config: Config) -> str:

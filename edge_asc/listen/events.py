@@ -20,6 +20,8 @@ class Block:
     """Samples that were lost just before these. Time goes on over them."""
     arrived_s: float | None = None
     """`time.monotonic()` when the last sample was handed over by the device; None if it could have come any time."""
+    is_restart: bool = False
+    """The source was opened anew: what was before and what comes now do not belong in one window."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_asc.audio import StreamResampler, to_mono
 from edge_asc.errors import DeviceError, MissingDependencyError
 from edge_asc.listen.events import Block
+from edge_asc.listen.reopening import SteadySource
 from edge_asc.quiet import captured_stderr
 
 RING_S = 10.0
@@ -168,6 +169,53 @@ class Microphone:
         except (sounddevice.PortAudioError, ValueError):
             return self.device.default_sample_rate_hz
         return self.sample_rate_hz
+
+
+class SteadyMicrophone:
+    """A microphone that is opened anew whenever it fails; see `SteadySource`.
+
+    Args:
+        device: As for `Microphone`.
+        sample_rate_hz: The rate of the blocks.
+        notify: Called with a sentence when it is opened, fails and is back.
+    """
+
+    def __init__(self, device: int | str | None = None, *, sample_rate_hz: int, notify: Callable[[str], None]) -> None:
+        self._device, self._sample_rate_hz, self._notify = device, sample_rate_hz, notify
+        self._current: Microphone | None = None
+        self._is_first = True
+        self._n_overflows_before = 0
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(SteadySource(self._open, sample_rate_hz=self._sample_rate_hz, notify=self._notify))
+
+    def counts(self) -> dict[str, int]:
+        """How often sound was lost on its way to us."""
+        return {"overflows": self._n_overflows_before + (self._current.ring.n_overflows if self._current else 0)}
+
+    def _open(self) -> Microphone:
+        if self._current is not None:
+            self._n_overflows_before += self._current.ring.n_overflows
+            # A number may be another device's by now; a name stays.
+            if self._device is not None:
+                self._device = self._current.device.name
+            self._current, self._is_first = None, False
+        if not self._is_first:
+            refresh_devices()
+        self._current = Microphone(self._device, sample_rate_hz=self._sample_rate_hz)
+        self._notify(f"listening to {self._current.description}")
+        return self._current
+
+
+def refresh_devices() -> None:
+    """Look for microphones anew: PortAudio knows only those that were there when it was started.
+
+    No stream may be open.
+    """
+    sounddevice = import_sounddevice()
+    with captured_stderr():
+        sounddevice._terminate()
+        sounddevice._initialize()
 
 
 def devices() -> list[Device]:

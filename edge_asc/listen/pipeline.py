@@ -6,6 +6,7 @@ however fast it comes.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,16 +79,30 @@ class WindowStream:
         """Samples since the start, lost ones included."""
         self._due = spec.window_samples
         self._gap_end = -1
+        self._first_frame = 0
 
     def push(self, block: Block) -> Iterator[Window]:
         """Take in a block and yield the windows that it completes."""
-        if block.n_lost:
+        if block.is_restart:
+            self._start_afresh(block.n_lost)
+        elif block.n_lost:
             # Silence in place of what was lost keeps frames and clock where they were; a second at a time, for a
             # process that was stopped for hours.
             second = np.zeros(self.spec.sample_rate_hz, np.float32)
             for start in range(0, block.n_lost, second.size):
                 yield from self._advance(second[: block.n_lost - start], is_gap=True)
         yield from self._advance(block.samples, is_gap=False)
+
+    def n_due(self, n_samples: int) -> int:
+        """How many windows the next `n_samples` samples complete."""
+        return max(0, (self.n_samples + n_samples - self._due) // self.hop_samples + 1)
+
+    def _start_afresh(self, n_lost: int) -> None:
+        # Time goes on; the next window is the first on the old grid that holds nothing from before.
+        self.n_samples += n_lost
+        self._mel.reset()
+        self._first_frame, self._gap_end = self.n_samples, -1
+        self._due = self.spec.window_samples + -(-self.n_samples // self.hop_samples) * self.hop_samples
 
     def _advance(self, samples: NDArray[np.float32], *, is_gap: bool) -> Iterator[Window]:
         while samples.size:
@@ -100,21 +115,26 @@ class WindowStream:
                 db = self._ring.window()
                 # Frames lie on the grid of the whole stream: the oldest may begin a little before one window ago.
                 begin = self._due - self.spec.window_samples
-                begin -= begin % self.spec.hop_length
+                begin -= (begin - self._first_frame) % self.spec.hop_length
                 yield Window(end_sample=self._due, db=db, is_silent=bool(db.max() <= self._floor_db),
                              has_gap=self._gap_end > begin)
                 self._due += self.hop_samples
 
 
 def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
-           notify: Callable[[str], None] | None = None) -> Iterator[SceneEvent]:
+           notify: Callable[[str], None] | None = None,
+           on_skip: Callable[[int], None] | None = None) -> Iterator[SceneEvent]:
     """Name the scene of the last window, each hop.
+
+    When a live source has got ahead by two hops or more, the machine cannot keep up: then only the newest window is
+    classified.
 
     Args:
         source: Blocks at the ensemble's sample rate; see `edge_asc.listen.sources`.
         ensemble: From `edge_asc.runtime.load_ensemble`.
         hop_s: Seconds between events, 0.1 to 60. Event k is at window_s + k * hop_s on the audio's clock.
         notify: Called with a sentence about what a listener should know (silence, lost samples).
+        on_skip: Called with the number of windows that were left out because the machine is too slow.
 
     Raises:
         AudioError: The source ended before the first event, or never held anything but digital silence.
@@ -128,7 +148,10 @@ def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
         started_s = time.monotonic() if block.arrived_s is None else block.arrived_s
         if block.n_lost:
             notify(f"{windows.n_samples / spec.sample_rate_hz:.3f} s: {block.n_lost} samples were lost")
-        for window in windows.push(block):
+        n_skipped = _n_behind(block, windows)
+        if n_skipped and on_skip:
+            on_skip(n_skipped)
+        for window in itertools.islice(windows.push(block), n_skipped, None):
             if window.is_silent:
                 if not was_silent:
                     notify(f"{window.end_sample / spec.sample_rate_hz:.3f} s: digital silence, nothing to classify")
@@ -142,6 +165,14 @@ def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
                 started_s = time.monotonic()
     if not n_events:
         raise _nothing_heard(windows)
+
+
+def _n_behind(block: Block, windows: WindowStream) -> int:
+    """How many of the windows that a block completes are not worth a look any more."""
+    is_behind = block.arrived_s is not None and block.samples.size >= 2 * windows.hop_samples
+    if not is_behind or block.is_restart:
+        return 0
+    return max(0, windows.n_due(block.n_lost + block.samples.size) - 1)
 
 
 def _event(window: Window, probabilities: NDArray[np.float32], ensemble: Ensemble, started_s: float) -> SceneEvent:

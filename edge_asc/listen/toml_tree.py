@@ -5,17 +5,13 @@ The dataclasses are the only list of what may be set; their attribute docstrings
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import difflib
-import inspect
 import json
 import re
-import textwrap
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,37 +23,49 @@ _NAMES: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "
                           Path: "a path in quotes", tuple[str, ...]: "a list of texts"}
 
 
-def read_tree(kind: type[Tree], path: Path) -> Tree:
+def read_tree(kind: type[Tree], path: Path | None, settings: Mapping[str, Any] | None = None) -> Tree:
     """The tree that a TOML file describes. Relative paths in it are relative to its folder.
+
+    Args:
+        kind: A dataclass whose fields are dataclasses, some of which may be absent.
+        path: None for the defaults.
+        settings: Values by dotted name, {"listen.hop_s": 2.0}, that override those of the file.
 
     Raises:
         InputError: The file cannot be read, is no TOML, or has a key or value that `kind` does not allow.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1).decode()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text") from error
-    if len(text) > _MAX_FILE_BYTES:
-        raise InputError(f"{path} is too long for a configuration", wanted=f"at most {_MAX_FILE_BYTES} bytes")
+    text = _read(path) if path else ""
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
-    return _build(kind, values, place="", source=_Source(path, text))
+    for name, value in (settings or {}).items():
+        *sections, key = name.split(".")
+        inner = values
+        for section in sections:
+            inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"{path}: {section} is not a table")
+        inner[key] = value
+    return _build(kind, values, place="", source=_Source(path, text, frozenset(settings or {})))
 
 
-def override(tree: Tree, settings: Mapping[str, Any]) -> Tree:
-    """The same tree with some values changed: `{"listen.hop_s": 2.0}`.
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """["mqtt.host=localhost", "listen.hop_s=2"] as settings; a value that is no TOML is a text.
 
     Raises:
-        InputError: There is no such setting, or the value is impossible.
+        InputError: One of them is not NAME=VALUE.
     """
-    for dotted, value in settings.items():
-        tree = _override(tree, dotted.split("."), value)
-    return tree
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and "." in name):
+            raise InputError("not a setting", found=text, wanted="SECTION.NAME=VALUE")
+        try:
+            settings[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[name.strip()] = value.strip()
+    return settings
 
 
 def to_toml(tree: Any, *, absent: Mapping[str, Any] | None = None) -> str:
@@ -78,13 +86,29 @@ def to_toml(tree: Any, *, absent: Mapping[str, Any] | None = None) -> str:
     return "\n".join(parts)
 
 
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES + 1).decode()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text") from error
+    if len(text) > _MAX_FILE_BYTES:
+        raise InputError(f"{path} is too long for a configuration", wanted=f"at most {_MAX_FILE_BYTES} bytes")
+    return text
+
+
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    path: Path
+    path: Path | None
     text: str
+    settings: frozenset[str]
 
     def where(self, place: str) -> str:
-        """File and, where it can be found, line of a dotted key."""
+        """Where a dotted key was set: file and, where it can be found, line."""
+        if self.path is None or place in self.settings:
+            return "the command line"
         section, _, key = place.rpartition(".")
         current = ""
         for number, line in enumerate(self.text.splitlines(), 1):
@@ -101,12 +125,14 @@ def _build(kind: type[Tree], values: Mapping[str, Any], *, place: str, source: _
     for name, value in values.items():
         inner = f"{place}.{name}" if place else name
         if name not in wanted:
+            import difflib
+
             near = difflib.get_close_matches(name, wanted, n=1, cutoff=0.5)
             raise InputError(f"{source.where(inner)}: unknown setting {inner}",
                              wanted=None if near else ", ".join(wanted),
                              fix=f"Did you mean {near[0]}?" if near else None)
         built[name] = _convert(wanted[name], value, place=inner, source=source)
-    return _make(kind, built, where=source.where(place) if place else str(source.path), place=place)
+    return _make(kind, built, where=source.where(place), place=place)
 
 
 def _make(kind: type[Tree], values: Mapping[str, Any], *, where: str, place: str) -> Tree:
@@ -130,7 +156,7 @@ def _convert(wanted: Any, value: Any, *, place: str, source: _Source) -> Any:
         if option is float and type(value) is int:
             return float(value)
         if option is Path and isinstance(value, str) and value:
-            return source.path.parent / Path(value).expanduser()
+            return (source.path.parent if source.path else Path.cwd()) / Path(value).expanduser()
         if option == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         if type(value) is option:
@@ -140,19 +166,14 @@ def _convert(wanted: Any, value: Any, *, place: str, source: _Source) -> Any:
                      wanted=" or ".join(names))
 
 
-def _override(tree: Tree, names: list[str], value: Any) -> Tree:
-    if names[0] not in _types(type(tree)):
-        raise InputError(f"unknown setting {names[0]}", wanted=", ".join(_types(type(tree))))
-    inner = value if len(names) == 1 else _override(getattr(tree, names[0]), names[1:], value)
-    return dataclasses.replace(tree, **{names[0]: inner})  # type: ignore[type-var]
-
-
 def _types(kind: type[Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _section(name: str, section: Any) -> str:
+    import textwrap
+
     comments = dict(_docstrings(type(section)))
     lines = [f"# {comments['']}", f"[{name}]"]
     for field in dataclasses.fields(section):
@@ -173,6 +194,10 @@ def _literal(value: Any) -> str:
 
 def _docstrings(kind: type[Any]) -> Iterator[tuple[str, str]]:
     """The class's first line under "", then each field's docstring under its name."""
+    import ast
+    import inspect
+    import textwrap
+
     yield "", (kind.__doc__ or "").splitlines()[0]
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)

@@ -1,4 +1,7 @@
-"""Where scene events go. A sink is one small file here: a class with `emit` and `close`."""
+"""Where scene events go: a sink is one small file here; `base.py` says what it is and how to add one.
+
+`text.py` and `json_lines.py` write to the program's own standard output, in the listener's loop.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from typing import Protocol
 from edge_asc.listen.events import SceneEvent
 
 
-class Sink(Protocol):
-    """Takes events, one at a time, in order."""
+class Writer(Protocol):
+    """Writes events one at a time, in order, to a stream that may make it wait."""
 
     def emit(self, event: SceneEvent) -> None:
-        """Deliver one event. Must not wait for a slow reader longer than a hop."""
+        """Write one event."""
 
     def close(self) -> None:
-        """Deliver what is still held back and let go of everything."""
+        """Write what is still held back."""

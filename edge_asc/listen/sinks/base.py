@@ -62,7 +62,10 @@ class Health:
     latency_ms: float | None = None
     """Of the newest event."""
     level_dbfs: float | None = None
-    """Root mean square of the newest block."""
+    """Root mean square over about a second, in dB of full scale."""
+    peak_dbfs: float | None = None
+    dc_offset: float | None = None
+    """Mean of the samples, in units of full scale."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Overflows, lost samples, reconnections, skipped windows and the like, by name."""
     sinks: Mapping[str, SinkState] = field(default_factory=dict)
@@ -70,8 +73,9 @@ class Health:
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, rounded to what is meaningful."""
         values = asdict(self)
-        for name in ("uptime_s", "audio_s", "latency_ms", "level_dbfs"):
-            values[name] = None if values[name] is None else round(values[name], 3)
+        for name, value in values.items():
+            if isinstance(value, float):
+                values[name] = round(value, 3)
         return values
 
 
@@ -99,7 +103,7 @@ class Queued(Sink):
     """A thread and a bounded queue in front of a sink: `emit` returns at once, whatever the sink does.
 
     Args:
-        sink: An OSError or EdgeAscError from its `emit` costs that announcement and is reported, no more.
+        sink: Handles its own errors; one that escapes ends its thread and is shown in `state`.
         capacity: When so many wait, the oldest is dropped and counted.
         close_timeout_s: How long `close` waits for the sink to finish.
     """
@@ -133,6 +137,8 @@ class Queued(Sink):
         problem = inner.problem
         if len(self._waiting) >= self._capacity:
             problem = problem or "too slow, its queue is full"
+        if not (self._thread.is_alive() or self._closing):
+            problem = "stopped by an error of its own; see the log"
         return replace(inner, n_lost=inner.n_lost + self._n_dropped, n_waiting=inner.n_waiting + len(self._waiting),
                        problem=problem)
 

@@ -47,6 +47,6 @@ def discovery(*, prefix: str, node: str, base: str, labels: Sequence[str], model
                state_class="measurement", **health),
         sensor("lost", "Losses of sound", "health", "value_json.counts.overflows | default(0)", state_class=_COUNTED,
                **health),
-        sensor("reopened", "Microphone reopened", "health", "value_json.counts.reopened | default(0)",
+        sensor("restarts", "Microphone reopened", "health", "value_json.counts.restarts | default(0)",
                state_class=_COUNTED, **health),
     ])
