@@ -35,7 +35,7 @@ def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provena
     Args:
         spec: The front end.
         quantization: Of the members' input tensor.
-        provenance: Opens each file as a comment: what it was made from and how.
+        provenance: A C comment that opens each file: what it was made from and how.
         n_spare_frames: Frames that may arrive while a window is being classified, n_mels + 1 bytes of RAM each.
 
     Returns:
@@ -46,7 +46,6 @@ def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provena
     """
     _check(spec, quantization)
     bands = _bands(spec)
-    provenance = "/* " + provenance.replace("*/", "* /").replace("\n", "\n   ") + " */"
     return {HEADER: _header(spec, quantization, bands, provenance, n_spare_frames),
             SOURCE: _source(spec, bands, provenance)}
 

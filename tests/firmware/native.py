@@ -26,7 +26,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 
 def write_features(folder: Path, spec: FeatureSpec, quantization: InputQuantization = QUANTIZATION) -> None:
     """The generated files of the front end."""
-    for name, text in feature_files(spec, quantization, provenance="A test.").items():
+    for name, text in feature_files(spec, quantization, provenance="/* A test. */").items():
         (folder / name).write_text(text)
 
 

@@ -11,8 +11,9 @@ static void fault(void)
     io_exit(99);
 }
 
-__attribute__((section(".vectors"), used)) static void (*const vectors[])(void) = {
-    (void (*)(void))link_stack_top, reset, fault, fault, fault, fault, fault,
+__attribute__((section(".vectors"), used)) static const uintptr_t vectors[] = {
+    (uintptr_t)link_stack_top, (uintptr_t)reset, (uintptr_t)fault, (uintptr_t)fault,
+    (uintptr_t)fault,          (uintptr_t)fault, (uintptr_t)fault,
 };
 
 static void copy(uint32_t *to, const uint32_t *from, const uint32_t *end)
