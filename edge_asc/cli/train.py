@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_asc.cli.figures import print_evaluation
 from edge_asc.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
               help="Replace a value of the recipe, such as training.epochs=5; may be given several times.")
 @click.option("--members", default="", metavar="NAMES", help="Train only these, such as v1,i1.")
+@click.option("--folds", "n_folds", type=click.IntRange(2), metavar="N", help="Leave recordings out instead: N "
+              "runs, each trained without a part of the training recordings and judged on that part.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes that compute features. [one per core]")
 def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...], members: str,
-            jobs: int | None) -> None:
+            n_folds: int | None, jobs: int | None) -> None:
     """Train and prune an ensemble on DATASET as a recipe says.
 
     A member that is finished is not trained again; Ctrl-C leaves a run that the same command goes on with.
@@ -36,9 +39,18 @@ def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...],
         from edge_asc.train.progress import reporter
     except ImportError as error:
         raise MissingDependencyError.extra("training", "train") from error
+    names = [name.strip() for name in members.split(",") if name.strip()]
+    if n_folds is not None:
+        from edge_asc.train.cross_validation import cross_validate
+
+        with reporter() as progress:
+            evaluation = cross_validate(recipe, dataset, out, n_folds=n_folds, members=names, progress=progress,
+                                        n_jobs=jobs)
+        print_evaluation(evaluation)
+        click.echo(f"The folds, these figures and every single answer are in {out}.")
+        return
     with reporter() as progress:
-        run = train_ensemble(recipe, dataset, out, progress=progress, n_jobs=jobs,
-                             members=[name.strip() for name in members.split(",") if name.strip()])
+        run = train_ensemble(recipe, dataset, out, progress=progress, n_jobs=jobs, members=names)
     _report(run)
 
 

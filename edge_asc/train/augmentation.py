@@ -38,16 +38,26 @@ def augmenter(settings: Augmentation, spec: FeatureSpec) -> Callable[[Float32, n
         for the front end (`spec.amin`) stays at its floor, and nothing falls below it.
     """
     shift_db = band_shifter(settings, spec)
-    floor_db = np.float32(10 * np.log10(spec.amin))
 
     def augment(windows_db: Float32, rng: np.random.Generator) -> Float32:
-        shifted = windows_db + shift_db(len(windows_db), rng)[:, :, None]
-        np.maximum(shifted, floor_db, out=shifted)
-        # A gain cannot bring back what the floor swallowed.
-        shifted[windows_db <= floor_db] = floor_db
-        return shifted
+        return shifted(windows_db, shift_db(len(windows_db), rng)[:, :, None], spec)
 
     return augment
+
+
+def shifted(windows_db: Float32, shift_db: Float32 | float, spec: FeatureSpec) -> Float32:
+    """Windows as they would be at another level or with another colour: a new array.
+
+    Args:
+        windows_db: Un-clamped dB, float32 [..., n_mels, n_frames].
+        shift_db: What is added; anything that broadcasts.
+        spec: The front end that made the windows: nothing falls below the dB of its `amin`.
+    """
+    floor_db = np.float32(10 * np.log10(spec.amin))
+    found = np.maximum(windows_db + np.float32(shift_db), floor_db)
+    # A gain cannot bring back what the floor swallowed.
+    found[windows_db <= floor_db] = floor_db
+    return found
 
 
 def band_shifter(settings: Augmentation, spec: FeatureSpec) -> Callable[[int, np.random.Generator], Float32]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_asc.spec import FeatureSpec
+from edge_asc.train.augmentation import shifted
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -21,6 +22,7 @@ Augment = Callable[[Float32, np.random.Generator], Float32]
 """Un-clamped dB [n, n_mels, n_frames] and a generator -> the same, changed."""
 
 _ORDER, _AUGMENT = 1, 2
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,31 @@ class Windows:
         return Windows([self.gather(indices)], self.labels[indices], self.recordings[indices])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """The windows of a run. `selection` chooses the best epoch where there is one, else `validation` does."""
+
+    spec: FeatureSpec
+    labels: tuple[str, ...]
+    train: Windows
+    validation: Windows
+    selection: Windows | None = None
+    augment: Augment | None = None
+
+
 def clamp_windows(windows_db: Float32, spec: FeatureSpec) -> Float32:
     """`features.clamp` over each window of [n, n_mels, n_frames]: raised to top_db below its own largest value."""
     if spec.top_db is None:
         return windows_db
     floor = windows_db.max(axis=(1, 2), keepdims=True) - np.float32(spec.top_db)
     return np.maximum(windows_db, floor)
+
+
+def clamped_chunks(windows: Windows, spec: FeatureSpec, *, gain_db: float = 0.0) -> Iterator[Float32]:
+    """All windows in order, [up to 64, n_mels, n_frames] at a time: shifted by `gain_db`, then clamped."""
+    for start in range(0, len(windows), _CHUNK):
+        windows_db = windows.gather(np.arange(start, min(start + _CHUNK, len(windows))))
+        yield clamp_windows(shifted(windows_db, gain_db, spec) if gain_db else windows_db, spec)
 
 
 def draw_epoch(windows: Windows, *, balance: str, n_windows: int, mixed_share: float, seed: int, epoch: int) -> Int64:

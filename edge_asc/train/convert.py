@@ -22,9 +22,8 @@ from edge_asc.errors import InputError, TrainingError
 from edge_asc.runtime import record_golden
 from edge_asc.runtime.member import Member
 from edge_asc.spec import LABELS, FeatureSpec
-from edge_asc.train.batches import batches, clamp_windows, draw_epoch
+from edge_asc.train.batches import Splits, batches, clamp_windows, draw_epoch
 from edge_asc.train.dataset import TauDataset
-from edge_asc.train.member import Splits
 from edge_asc.train.member_files import (
     VARIANTS,
     Agreement,

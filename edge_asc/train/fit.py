@@ -15,10 +15,11 @@ import tf_keras as keras
 from edge_asc.atomic import write_bytes
 from edge_asc.errors import RecipeError
 from edge_asc.train import plots
+from edge_asc.train.batches import Splits
 from edge_asc.train.dataset import TauDataset
 from edge_asc.train.folder_lock import sole_writer
 from edge_asc.train.history import read_csv
-from edge_asc.train.member import MemberTraining, Splits
+from edge_asc.train.member import MemberTraining
 from edge_asc.train.metrics import score
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe
@@ -40,14 +41,12 @@ def train_ensemble(recipe: Recipe, dataset_dir: str | Path, out_dir: str | Path,
         RecipeError: An unknown member.
         TrainingError: The folder holds another run, or training cannot go on.
     """
-    chosen = _chosen(recipe, members)
+    chosen = chosen_members(recipe, members)
     progress = progress or Silent()
     dataset = TauDataset.load(dataset_dir)
     splits = load_splits(recipe, dataset, n_jobs=n_jobs, shown=not isinstance(progress, Silent))
-    data = {"directory": str(dataset.root.resolve()), "sha256": fingerprint(splits), "n_train": len(splits.train),
-            "n_validation": len(splits.validation),
-            "n_selection": 0 if splits.selection is None else len(splits.selection)}
-    return train_on(splits, recipe, Path(out_dir), members=chosen, data=data, progress=progress)
+    return train_on(splits, recipe, Path(out_dir), members=chosen, data=describe_data(splits, dataset.root),
+                    progress=progress)
 
 
 def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence[str], data: dict[str, Any],
@@ -65,6 +64,13 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
             train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress)
         write_results(run, splits)
     return run
+
+
+def describe_data(splits: Splits, directory: Path) -> dict[str, Any]:
+    """What run.json says of the data."""
+    return {"directory": str(directory.resolve()), "sha256": fingerprint(splits), "n_train": len(splits.train),
+            "n_validation": len(splits.validation),
+            "n_selection": 0 if splits.selection is None else len(splits.selection)}
 
 
 def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> dict[str, Any]:
@@ -105,7 +111,12 @@ def write_results(run: Run, splits: Splits) -> None:
     write_bytes(run.path / "curves.png", plots.curves(histories))
 
 
-def _chosen(recipe: Recipe, members: Sequence[str]) -> list[str]:
+def chosen_members(recipe: Recipe, members: Sequence[str]) -> list[str]:
+    """Those named, in the recipe's order; all if none is.
+
+    Raises:
+        RecipeError: An unknown member.
+    """
     names = [name for name, _ in recipe.members]
     unknown = [name for name in members if name not in names]
     if unknown:

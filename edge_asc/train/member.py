@@ -17,9 +17,8 @@ import tf_keras as keras
 
 from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
-from edge_asc.spec import FeatureSpec
 from edge_asc.train import checkpoint, pruning
-from edge_asc.train.batches import Augment, Float32, Windows, batches, clamp_windows, draw_epoch, n_batches
+from edge_asc.train.batches import Float32, Splits, Windows, batches, clamped_chunks, draw_epoch, n_batches
 from edge_asc.train.history import Row, TensorBoard, write_csv
 from edge_asc.train.metrics import Scores, score
 from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
@@ -27,19 +26,6 @@ from edge_asc.train.progress import Reporter
 from edge_asc.train.recipes import Recipe
 
 CHECKPOINT_EVERY_S = 300.0
-_PREDICT_BATCH = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splits:
-    """The windows of a run. `selection` chooses the best epoch where there is one, else `validation` does."""
-
-    spec: FeatureSpec
-    labels: tuple[str, ...]
-    train: Windows
-    validation: Windows
-    selection: Windows | None = None
-    augment: Augment | None = None
 
 
 @dataclass
@@ -126,10 +112,7 @@ class MemberTraining:
     def predict(self, windows: Windows) -> Float32:
         """Class probabilities [n, n_labels] of the plain, masked model, without dropout or augmentation."""
         found = [np.empty((0, len(self.splits.labels)), np.float32)]
-        for start in range(0, len(windows), _PREDICT_BATCH):
-            indices = np.arange(start, min(start + _PREDICT_BATCH, len(windows)))
-            inputs = clamp_windows(windows.gather(indices), self.splits.spec)[..., None]
-            found.append(self._predict_batch(inputs).numpy())
+        found += [self._predict_batch(chunk[..., None]).numpy() for chunk in clamped_chunks(windows, self.splits.spec)]
         return np.concatenate(found)
 
     def _variables(self) -> list[tf.Variable]:

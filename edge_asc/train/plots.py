@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from edge_asc.train.floors import Floor
 from edge_asc.train.metrics import Scores
 
 _PANELS = (("loss over the training windows", ("cross_entropy",)),
@@ -54,6 +55,37 @@ def confusion(scores: Scores, *, title: str = "") -> bytes:
     axes.set_ylabel("truth")
     axes.set_title(title or f"macro accuracy {scores.macro_accuracy:.1%}, {scores.n} windows")
     figure.colorbar(image, label="share of the true label")
+    return _png(figure)
+
+
+def scenes(scores: Scores) -> bytes:
+    """A bar per scene, grouped by label: the share of its windows that is right."""
+    figure = Figure(figsize=(7, 1.2 + 0.26 * max(len(scores.scenes), 1)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, scene in enumerate(scores.scenes):
+        axes.barh(place, scene.accuracy, color=f"C{scores.labels.index(scene.label)}")
+        axes.text(1.01, place, f"{scene.n}", va="center", fontsize="small")
+    axes.set_yticks(range(len(scores.scenes)), [f"{scene.scene} ({scene.label})" for scene in scores.scenes])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.08)
+    axes.set_xlabel("share of windows that is right; at the right, how many there are")
+    axes.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def levels(points: Mapping[float, tuple[Scores, Sequence[Floor]]]) -> bytes:
+    """Macro accuracy over the gain in dB: the ensemble and the floors."""
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    gains_db = sorted(points)
+    axes.plot(gains_db, [points[gain_db][0].macro_accuracy for gain_db in gains_db], "o-", label="ensemble")
+    for number, floor in enumerate(points[gains_db[0]][1]):
+        axes.plot(gains_db, [points[gain_db][1][number].macro_accuracy for gain_db in gains_db], ":", label=floor.name)
+    axes.set_xlabel("gain in dB")
+    axes.set_ylabel("macro accuracy")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     return _png(figure)
 
 

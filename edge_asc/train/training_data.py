@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from edge_asc.errors import DatasetError
-from edge_asc.spec import LABELS
+from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.augmentation import augmenter
-from edge_asc.train.batches import Int64, Windows
+from edge_asc.train.batches import Int64, Splits, Windows
 from edge_asc.train.block_mixing import mixed_features
 from edge_asc.train.dataset import TauDataset
 from edge_asc.train.feature_cache import cached_features
-from edge_asc.train.member import Splits
 from edge_asc.train.recipes import Recipe
 from edge_asc.train.tau_layout import Clip
 
@@ -31,20 +31,50 @@ def load_splits(recipe: Recipe, dataset: TauDataset, *, n_jobs: int | None = Non
     Raises:
         DatasetError: A split is empty or lacks a label.
     """
-    recordings = _numbers([*dataset.train, *dataset.validation])
-    train = _windows(recipe, dataset, dataset.train, recordings, n_jobs=n_jobs, shown=shown)
-    validation = _windows(recipe, dataset, dataset.validation, recordings, n_jobs=n_jobs, shown=shown)
-    _require_labels(train, "training")
+    recordings = number_recordings([*dataset.train, *dataset.validation])
+    train, validation = (load_windows(clips, recipe.features, dataset.cache_dir, recordings=recordings, n_jobs=n_jobs,
+                                      shown=shown) for clips in (dataset.train, dataset.validation))
     if not len(validation):
         raise DatasetError(f"{dataset.root} has no clips to validate on", wanted="rows in fold1_evaluate.csv")
-    clips, selection = list(dataset.train), None
+    return arrange(recipe, dataset.train, train, validation, cache_dir=dataset.cache_dir, n_jobs=n_jobs, shown=shown)
+
+
+def load_windows(clips: Sequence[Clip], spec: FeatureSpec, cache_dir: Path, *, recordings: Mapping[str, int],
+                 n_jobs: int | None = None, shown: bool = True) -> Windows:
+    """The window of each clip; the label is -1 where none is known.
+
+    Args:
+        recordings: Numbers of the recordings, from `number_recordings`.
+    """
+    labels = np.array([-1 if clip.label is None else LABELS.index(clip.label) for clip in clips], np.int64)
+    numbers = np.array([recordings[clip.recording] for clip in clips], np.int64)
+    return Windows([cached_features(clips, spec, cache_dir, n_jobs=n_jobs, progress=shown)], labels, numbers)
+
+
+def number_recordings(clips: Sequence[Clip]) -> dict[str, int]:
+    """A number for every recording, in the order of their names."""
+    return {name: number for number, name in enumerate(sorted({clip.recording for clip in clips}))}
+
+
+def arrange(recipe: Recipe, clips: Sequence[Clip], train: Windows, validation: Windows, *, cache_dir: Path,
+            n_jobs: int | None = None, shown: bool = True) -> Splits:
+    """Holds out the selection and adds the mixed tracks that a recipe asks for.
+
+    Args:
+        clips: Those of `train`, in the same order; the mixed tracks are cut from them alone.
+
+    Raises:
+        DatasetError: A label is missing or has too few recordings.
+    """
+    _require_labels(train, "training")
+    selection = None
     held_out = hold_out(train, fraction=recipe.training.selection_fraction, seed=recipe.seed)
     if len(held_out):
         kept = np.setdiff1d(np.arange(len(train)), held_out)
         clips = [clips[number] for number in kept]
         selection, train = train.take(held_out), train.take(kept)
         _require_labels(train, "training (after holding out the selection)")
-    train = _with_mixed(recipe, dataset, clips, train, n_jobs=n_jobs, shown=shown)
+    train = _with_mixed(recipe, clips, train, cache_dir=cache_dir, n_jobs=n_jobs, shown=shown)
     return Splits(spec=recipe.features, labels=LABELS, train=train, validation=validation, selection=selection,
                   augment=augmenter(recipe.augmentation, recipe.features) if recipe.augmentation.enabled else None)
 
@@ -83,30 +113,18 @@ def fingerprint(splits: Splits) -> str:
     return digest.hexdigest()
 
 
-def _windows(recipe: Recipe, dataset: TauDataset, clips: Sequence[Clip], recordings: dict[str, int], *,
-             n_jobs: int | None, shown: bool) -> Windows:
-    labels = np.array([LABELS.index(clip.label or "") for clip in clips], np.int64)
-    numbers = np.array([recordings[clip.recording] for clip in clips], np.int64)
-    return Windows([cached_features(clips, recipe.features, dataset.cache_dir, n_jobs=n_jobs, progress=shown)], labels,
-                   numbers)
-
-
-def _with_mixed(recipe: Recipe, dataset: TauDataset, clips: Sequence[Clip], train: Windows, *, n_jobs: int | None,
+def _with_mixed(recipe: Recipe, clips: Sequence[Clip], train: Windows, *, cache_dir: Path, n_jobs: int | None,
                 shown: bool) -> Windows:
     settings = recipe.block_mixing
     if not settings.n_tracks_per_label:
         return train
-    features, labels = mixed_features(clips, recipe.features, dataset.cache_dir, seed=recipe.seed,
+    features, labels = mixed_features(clips, recipe.features, cache_dir, seed=recipe.seed,
                                       n_tracks_per_label=settings.n_tracks_per_label,
                                       n_segments=settings.n_segments, match=settings.match, n_jobs=n_jobs,
                                       progress=shown)
     numbers = np.array([LABELS.index(label) for label in labels], np.int64)
     return Windows([*train.parts, features], np.concatenate([train.labels, numbers]),
                    np.concatenate([train.recordings, np.full(len(numbers), -1)]))
-
-
-def _numbers(clips: Sequence[Clip]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(sorted({clip.recording for clip in clips}))}
 
 
 def _require_labels(windows: Windows, split: str) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train import member
-from edge_asc.train.batches import Windows
+from edge_asc.train.batches import Splits, Windows
 from edge_asc.train.fit import train_on
-from edge_asc.train.member import Splits
 from edge_asc.train.progress import Lines, Silent
 from edge_asc.train.recipes import Recipe, from_mapping
 

@@ -20,9 +20,9 @@ from edge_asc import features
 from edge_asc.errors import InputError, RecipeError, TrainingError
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train import pruning
-from edge_asc.train.batches import Windows, batches, clamp_windows, draw_epoch
+from edge_asc.train.batches import Splits, Windows, batches, clamp_windows, draw_epoch
 from edge_asc.train.fit import train_member, train_on
-from edge_asc.train.member import MemberTraining, Splits
+from edge_asc.train.member import MemberTraining
 from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
 from edge_asc.train.progress import Silent
 from edge_asc.train.recipes import Pruning, from_mapping
