@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TFLITE_VENV := .venv-tflite-runtime
 EXTRAS := train,node,test,lint
 
-.PHONY: demo test test-slow lint bench bundle clean help
+.PHONY: demo test test-slow lint bench bundle firmware clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +31,10 @@ test: $(VENV)/.stamp $(TFLITE_VENV)/.stamp system-packages    ## every test that
 
 test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
 	$(BIN)/python -m pytest -m slow
+
+firmware: $(VENV)/.stamp system-packages      ## the bundle in the box as C, run on emulated microcontrollers
+	$(BIN)/edge-asc firmware --out out/firmware --force
+	$(BIN)/edge-asc firmware verify out/firmware --board stm32f405
 
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
