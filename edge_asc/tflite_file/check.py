@@ -13,6 +13,9 @@ _N_INPUTS = {
     "DEPTHWISE_CONV_2D": (2, 3), "FULLY_CONNECTED": (2, 3), "RESHAPE": (1, 2), "PAD": (2, 2), "MEAN": (2, 2),
 }
 _QUANTIZED = (np.dtype("i1"), np.dtype("u1"))
+_SCALES = (1e-20, 1e20)
+"""Beyond these, kernels meet multipliers that they cannot express."""
+_LARGEST_RATIO = 1 << 16
 
 
 def check(model: Model) -> None:
@@ -63,11 +66,10 @@ def _arity(operator: Operator, where: str) -> None:
 
 def _fits(operator: Operator, inputs: list[Tensor], output: Tensor, where: str) -> None:
     for tensor in (*inputs, output):
-        # The scales of constants may stand on what DENSIFY makes of them.
-        if tensor.dtype in _QUANTIZED and tensor.data is None and tensor.quantization is None \
-                and operator.name not in ("DENSIFY", "RESHAPE"):
-            raise ModelFileError(f"{where}: a quantised tensor without quantisation parameters",
-                                 found=f"tensor {tensor.index}")
+        # The scales of sparse weights may stand only on what these two make of them.
+        if tensor.dtype in _QUANTIZED and operator.name not in ("DENSIFY", "RESHAPE"):
+            _quantized(tensor, where)
+    _rescaling_fits(operator, inputs, output, where)
     _options_fit(operator, where)
     if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         _convolution_fits(operator, inputs, output, where)
@@ -88,6 +90,35 @@ def _fits(operator: Operator, inputs: list[Tensor], output: Tensor, where: str) 
         _concatenation_fits(operator, inputs, output, where)
     elif operator.name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         _pooling_fits(operator, inputs[0].shape, output.shape, where)
+
+
+def _quantized(tensor: Tensor, where: str) -> None:
+    parameters = tensor.quantization
+    if parameters is None:
+        raise ModelFileError(f"{where}: a quantised tensor without quantisation parameters",
+                             found=f"tensor {tensor.index}")
+    limits = np.iinfo(tensor.dtype)
+    if np.any(parameters.zero_point < limits.min) or np.any(parameters.zero_point > limits.max):
+        raise ModelFileError(f"{where}: a zero point that tensor {tensor.index} cannot hold",
+                             found=f"{parameters.zero_point.min()}..{parameters.zero_point.max()}",
+                             wanted=f"{limits.min}..{limits.max}")
+    # A channel of zeros may have a scale of zero.
+    least = 0.0 if tensor.data is not None else _SCALES[0]
+    if np.any(parameters.scale < least) or np.any(parameters.scale > _SCALES[1]):
+        raise ModelFileError(f"{where}: an impossible quantisation scale of tensor {tensor.index}",
+                             found=f"{parameters.scale.min()}..{parameters.scale.max()}", wanted=f"{_SCALES}")
+
+
+def _rescaling_fits(operator: Operator, inputs: list[Tensor], output: Tensor, where: str) -> None:
+    """Kernels turn the ratio of scales into a fixed-point number, and stop the process if it does not fit."""
+    scales = [float(tensor.quantization.scale.max()) for tensor in inputs[:2] if tensor.quantization]
+    if not scales or output.quantization is None or operator.name in ("DENSIFY", "RESHAPE"):
+        return
+    multiplies = operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL")
+    ratio = (float(np.prod(scales)) if multiplies else max(scales)) / float(output.quantization.scale.min() or 1)
+    if ratio > _LARGEST_RATIO:
+        raise ModelFileError(f"{where}: quantisation scales that do not go together", found=f"a factor of {ratio:.3g}",
+                             wanted=f"at most {_LARGEST_RATIO}")
 
 
 def _number(operator: Operator, name: str, default: int = 1) -> int:
