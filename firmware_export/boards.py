@@ -34,6 +34,8 @@ CORTEX_M7 = Core(name="Cortex-M7", gcc_flags=("-mcpu=cortex-m7", "-mthumb", "-mf
                  cycles_per_instruction=0.9, has_fpu=True)
 CORTEX_M33 = Core(name="Cortex-M33", gcc_flags=("-mcpu=cortex-m33", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"),
                   cycles_per_instruction=1.3, has_fpu=True)
+CORTEX_M55 = Core(name="Cortex-M55", gcc_flags=("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
+                  cycles_per_instruction=1.2, has_fpu=True)
 XTENSA_LX7 = Core(name="Xtensa LX7", gcc_flags=(), cycles_per_instruction=1.5, has_fpu=True)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_asc.errors import MissingDependencyError, VerificationError
-from firmware_export.boards import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M7
+from firmware_export.boards import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M7, CORTEX_M55, Core
 
 PORTS = Path(__file__).parent / "ports"
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror")
@@ -39,6 +39,8 @@ class Target:
     """Linker script, a file of ports/qemu."""
     memory: dict[str, int] = field(default_factory=dict)
     """What the linker script asks for: flash_origin, flash_bytes, ram_origin, ram_bytes."""
+    core: Core | None = None
+    """What it stands for in estimates."""
     fixed_point: bool = False
     """Whether the front end computes in integers there."""
 
@@ -48,26 +50,26 @@ class Target:
         return bool(self.emulator)
 
 
-def _cortex_m(name: str, title: str, machine: str, flags: tuple[str, ...], *, flash: tuple[int, int] = (0, 4 << 20),
-              ram: tuple[int, int] = (0x20000000, 4 << 20), fixed_point: bool = False) -> Target:
+def _cortex_m(name: str, title: str, machine: str, core: Core, *, flash: tuple[int, int] = (0, 4 << 20),
+              ram: tuple[int, int] = (0x20000000, 4 << 20)) -> Target:
     memory = {"flash_origin": flash[0], "flash_bytes": flash[1], "ram_origin": ram[0], "ram_bytes": ram[1]}
-    return Target(name=name, title=title, compiler="arm-none-eabi-gcc", flags=("--specs=nano.specs", *flags),
+    return Target(name=name, title=title, compiler="arm-none-eabi-gcc", flags=("--specs=nano.specs", *core.gcc_flags),
                   emulator=("qemu-system-arm", "-M", machine), start="start_cortex_m.c", script="cortex_m.ld",
-                  memory=memory, fixed_point=fixed_point)
+                  memory=memory, core=core, fixed_point=not core.has_fpu)
 
 
 TARGETS: dict[str, Target] = {target.name: target for target in (
     Target(name="host", title="this machine, gcc", compiler="gcc"),
     Target(name="host-clang", title="this machine, clang", compiler="clang"),
-    _cortex_m("m4f", "Cortex-M4F", "mps2-an386", CORTEX_M4F.gcc_flags),
-    _cortex_m("m7", "Cortex-M7", "mps2-an500", CORTEX_M7.gcc_flags),
-    _cortex_m("m55", "Cortex-M55", "mps3-an547", ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
-              flash=(0, 512 << 10), ram=(0x20000000, 512 << 10)),
+    _cortex_m("m4f", "Cortex-M4F", "mps2-an386", CORTEX_M4F),
+    _cortex_m("m7", "Cortex-M7", "mps2-an500", CORTEX_M7),
+    _cortex_m("m55", "Cortex-M55", "mps3-an547", CORTEX_M55, flash=(0, 512 << 10),
+              ram=(0x20000000, 512 << 10)),
     # The real STM32F405 has 128 KiB in one block; QEMU's has all 192.
-    _cortex_m("stm32f405", "STM32F405: 1 MiB of flash, 128 KiB of RAM", "netduinoplus2", CORTEX_M4F.gcc_flags,
+    _cortex_m("stm32f405", "STM32F405: 1 MiB of flash, 128 KiB of RAM", "netduinoplus2", CORTEX_M4F,
               flash=(0x08000000, 1 << 20), ram=(0x20000000, 128 << 10)),
     # QEMU has no Cortex-M0+ with enough memory; its code is a subset of what the Cortex-M3 of this machine runs.
-    _cortex_m("m0plus", "Cortex-M0+ code", "mps2-an385", CORTEX_M0PLUS.gcc_flags, fixed_point=True),
+    _cortex_m("m0plus", "Cortex-M0+ code", "mps2-an385", CORTEX_M0PLUS),
     Target(name="rv32", title="RV32IMAFC", compiler="riscv64-unknown-elf-gcc",
            flags=("-march=rv32imafc", "-mabi=ilp32f", "--specs=picolibc.specs"),
            emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"), start="start_riscv.c", script="riscv.ld",

@@ -16,9 +16,10 @@ import numpy as np
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
-from firmware_export.boards import Board
+from firmware_export.boards import Board, require_fit
 from firmware_export.emit import Member, config_header, data_source
 from firmware_export.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
+from firmware_export.fitting import need, settings_for
 from firmware_export.frontend import SPARE_FRAMES, feature_files
 from firmware_export.layers import Conv, Network
 from firmware_export.levels import InputQuantization
@@ -35,13 +36,14 @@ _VARIANTS = ("int8-sparse", "int8-dense")
 
 def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = None, board: Board | None = None,
                   form: str = "c", force: bool = False, purpose: Purpose = FIRMWARE,
-                  n_spare_frames: int = SPARE_FRAMES, command: str = "") -> Exported:
+                  n_spare_frames: int | None = None, command: str = "") -> Exported:
     """Write the C of an ensemble. A folder that holds an earlier export is replaced once the new one is complete.
 
     Args:
         bundle: What to export; one of its variants must be int8.
         out: The folder to write.
         members: Names of the members to take; all by default.
+        board: Where it is to run: chooses the purpose and, unless given, the spare frames.
         purpose: How much RAM the stripes may take, and how wide the kernels are.
         n_spare_frames: Frames that may arrive while a window is being classified.
         command: What the user typed, for the provenance.
@@ -50,6 +52,7 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
         BundleError: The bundle has no int8 variant or no such member.
         ModelFileError: A member has something that the C code has not, or members disagree.
         InputError: Something else than an export stands at `out`, or the C front end cannot compute the features.
+        OverBudgetError: It does not fit the board.
     """
     variant = next((v for v in _VARIANTS if v in bundle.variants), None)
     if variant is None:
@@ -64,12 +67,20 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
                         variant=variant, input=InputQuantization(scale=float(entry.scale), zero_point=entry.zero_point),
                         outputs=tuple((float(a.scale), a.zero_point) for a in exits),
                         bundle_path=str(bundle.path.resolve()), bundle_sha256=manifest_sha256(bundle))
-    files = firmware_files(exported, planned(networks, purpose=purpose), n_spare_frames=n_spare_frames, command=command)
+    if board is not None:
+        settings = settings_for(board, networks, spec=bundle.features, plan=planned)
+        purpose = settings.purpose
+        n_spare_frames = settings.n_spare_frames if n_spare_frames is None else n_spare_frames
+    n_spare_frames = SPARE_FRAMES if n_spare_frames is None else n_spare_frames
+    planned_members = planned(networks, purpose)
+    if board is not None:
+        require_fit(board, need(planned_members, spec=bundle.features, n_spare_frames=n_spare_frames))
+    files = firmware_files(exported, planned_members, n_spare_frames=n_spare_frames, command=command)
     _write(out, files)
     return exported
 
 
-def planned(networks: Sequence[Network], *, purpose: Purpose = FIRMWARE) -> list[Member]:
+def planned(networks: Sequence[Network], purpose: Purpose = FIRMWARE) -> list[Member]:
     """Members with their plans; those of one structure share one."""
     structures = [repr(network.structure()) for network in networks]
     plans: dict[str, tuple[Plan, int]] = {}

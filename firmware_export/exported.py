@@ -72,6 +72,11 @@ class Exported:
         """Where the C is."""
         return self.folder / SOURCES
 
+    def sizes(self) -> dict[str, Any]:
+        """Flash and RAM as they were counted at export, see sizes.py."""
+        sizes: dict[str, Any] = json.loads((self.folder / EXPORT_JSON).read_text())["sizes"]
+        return sizes
+
     def sources(self) -> list[Path]:
         """The C files."""
         return sorted(self.source_folder.glob("*.c"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from firmware_export.boards import KIB, Board
+from firmware_export.boards import CORTEX_M4F, KIB, Board
+from firmware_export.build import TARGETS
 from firmware_export.verify import Result, Verification
 
 _MILLION = 1e6
@@ -65,7 +66,10 @@ def verification_json(verification: Verification, *, board: Board | None = None)
 
 
 def _estimate(result: Result, board: Board) -> str:
-    if not result.ensemble_instructions or result.target.fixed_point == board.core.has_fpu:
+    core = result.target.core
+    # Cores that no target has are closest to a Cortex-M4F.
+    alike = core == (board.core if any(target.core == board.core for target in TARGETS.values()) else CORTEX_M4F)
+    if not result.ensemble_instructions or not alike:
         return "-"
     return f"{board.estimated_s(result.ensemble_instructions):.2f}"
 

@@ -41,24 +41,44 @@ def command() -> None:
 @click.option("--members", metavar="NAMES", help="Some members only, such as v1,i1; all of them otherwise.")
 @click.option("--format", "form", type=click.Choice(["c", "tflm"]), default="c", show_default=True,
               help="C that runs by itself, or arrays for TFLite Micro.")
+@click.option("--spare-frames", "n_spare_frames", type=click.IntRange(0, 100_000), metavar="N",
+              help="Frames that may arrive while a window is being classified. Otherwise as many as the board is "
+              "estimated to need, or 96.")
 @click.option("--force", is_flag=True, help="Replace an export that is already there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for a program.")
 def export(bundle_path: str | None, out_path: str, board_name: str | None, members: str | None, form: str,
-           force: bool) -> None:
+           n_spare_frames: int | None, force: bool, as_json: bool) -> None:
     """Write BUNDLE (the one in the box otherwise) as C99 into DIR: samples in, a scene out.
 
-    No interpreter, no memory allocation, no operating system. The networks' int8 variant is used.
+    No interpreter, no memory allocation, no operating system. The networks' int8 variant is used. With --board, the
+    stripes in which the networks run and the spare frames are chosen for its RAM and clock.
     """
+    import json
+    import shlex
+    import sys
     from pathlib import Path
 
     from edge_asc.bundle import Bundle, shipped_bundle
     from firmware_export.boards import find_board
     from firmware_export.export import export_bundle
+    from firmware_export.fitting import estimated_s
 
     bundle = Bundle.load(bundle_path or shipped_bundle())
     board = find_board(board_name) if board_name else None
     chosen = tuple(name.strip() for name in members.split(",")) if members else None
-    done = export_bundle(bundle, Path(out_path), members=chosen, board=board, form=form, force=force)
-    click.echo(done)
+    exported = export_bundle(bundle, Path(out_path), members=chosen, board=board, form=form, force=force,
+                             n_spare_frames=n_spare_frames, command=shlex.join(["edge-asc", *sys.argv[1:]]))
+    sizes = exported.sizes()
+    if as_json:
+        click.echo(json.dumps(sizes, indent=1))
+        return
+    click.echo(f"{out_path}: members {' '.join(exported.members)}, variant {exported.variant}")
+    click.echo(f"  tables    {sizes['flash_tables_bytes'] / 1024:6.1f} KiB of flash")
+    click.echo(f"  AscState  {sizes['ram_state_bytes'] / 1024:6.1f} KiB of RAM, {sizes['n_spare_frames']} spare frames")
+    if board:
+        seconds = estimated_s(board, sum(sizes["multiplications"].values()))
+        click.echo(f"  {board.name}  about {seconds:.1f} s per window: an estimate, nothing was measured there")
+    click.echo(f"Next: edge-asc firmware verify {shlex.quote(out_path)}")
 
 
 @command.command()

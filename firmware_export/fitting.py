@@ -1,0 +1,89 @@
+"""What an ensemble needs on a board, and the widest stripes and the spare frames that suit it.
+
+Wide stripes cost RAM and save time. Spare frames keep the sound without a gap while a window is being classified:
+as many are taken as the classification is estimated to last, if there is room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from edge_asc.spec import FeatureSpec
+from firmware_export.boards import KIB, Board, Need, require_fit
+from firmware_export.emit import Member, work
+from firmware_export.layers import Network
+from firmware_export.plan import FIRMWARE, Purpose
+from firmware_export.sizes import plan_bytes, state_bytes, weight_bytes
+
+CODE_BYTES = 24 * KIB
+"""Code and front-end tables, generously: 20 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""
+STACK_BYTES = 2 * KIB
+"""Generously: about 1 KiB was measured, without interrupts."""
+INSTRUCTIONS_PER_MULTIPLICATION = {True: 12.5, False: 19.0}
+"""Of the networks on cores with and without FPU (and DSP), measured on the 5V + 1I ensemble; for estimates."""
+FRONTEND_INSTRUCTIONS_PER_S = {True: 5.2e6, False: 26.4e6}
+_ARENA_KIB = (22, 16, 12, 8, 6, 4, 3, 2, 1)
+
+Planner = Callable[[Sequence[Network], Purpose], list[Member]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an ensemble is laid out for a board."""
+
+    purpose: Purpose
+    n_spare_frames: int
+
+
+def settings_for(board: Board, networks: Sequence[Network], *, spec: FeatureSpec, plan: Planner) -> Settings:
+    """Stripes and spare frames for a board.
+
+    Args:
+        board: The board.
+        networks: The members.
+        spec: The front end.
+        plan: Makes members with their plans.
+
+    Raises:
+        OverBudgetError: Not even the narrowest stripes fit; the message says what does.
+    """
+    members: list[Member] = []
+    purpose = FIRMWARE
+    for purpose in (replace(FIRMWARE, arena_bytes=kib * KIB) for kib in _ARENA_KIB):
+        members = plan(networks, purpose)
+        wanted = wanted_spare_frames(board, members, spec=spec)
+        if need(members, spec=spec, n_spare_frames=wanted).fits(board):
+            return Settings(purpose=purpose, n_spare_frames=wanted)
+    least = need(members, spec=spec, n_spare_frames=0)
+    if not least.fits(board):
+        require_fit(board, least, alternatives=_fewer(networks, purpose, spec=spec, plan=plan))
+    return Settings(purpose=purpose, n_spare_frames=(board.ram_bytes - least.ram_bytes) // (spec.n_mels + 1))
+
+
+def wanted_spare_frames(board: Board, members: Sequence[Member], *, spec: FeatureSpec) -> int:
+    """Frames that arrive while the board classifies one window, by estimate; at most a window of them."""
+    seconds = estimated_s(board, sum(map(work, members)))
+    return min(spec.n_frames, math.ceil(seconds * spec.sample_rate_hz / spec.hop_length) + 1)
+
+
+def estimated_s(board: Board, n_multiplications: int) -> float:
+    """Roughly how long a classification takes while sound is coming in, in seconds; never measured on the board."""
+    fpu = board.core.has_fpu
+    busy = min(0.9, board.estimated_s(FRONTEND_INSTRUCTIONS_PER_S[fpu]))
+    return board.estimated_s(n_multiplications * INSTRUCTIONS_PER_MULTIPLICATION[fpu]) / (1 - busy)
+
+
+def need(members: Sequence[Member], *, spec: FeatureSpec, n_spare_frames: int) -> Need:
+    """Flash and RAM of an ensemble, code and stack included."""
+    tables = plan_bytes(members) + sum(sum(weight_bytes(member).values()) for member in members)
+    state = state_bytes(spec, members, n_spare_frames=n_spare_frames)
+    return Need(label=" ".join(member.network.name for member in members), flash_bytes=tables + CODE_BYTES,
+                ram_bytes=state + STACK_BYTES)
+
+
+def _fewer(networks: Sequence[Network], purpose: Purpose, *, spec: FeatureSpec, plan: Planner) -> list[Need]:
+    """What the first members need, ever fewer, and then each alone."""
+    choices = [networks[:n] for n in range(len(networks) - 1, 0, -1)] + [[network] for network in networks[1:]]
+    return [need(plan(choice, purpose), spec=spec, n_spare_frames=0) for choice in choices]
