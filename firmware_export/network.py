@@ -33,7 +33,7 @@ from firmware_export.quantise import activation_range, product_scale, quantise_m
 _MAX_SIDE = 4096
 """Rows or columns of any map: the C tables hold them, and products of them, in 16 and 32 bits."""
 _MAX_VECTOR = 65535
-_MAX_ACCUMULATOR = 1 << 30
+_MAX_ACCUMULATOR = 1 << 31
 _CONVERT_INT8 = "Convert the member with the variant int8-dense or int8-sparse."
 
 
