@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from edge_asc.errors import InputError
+from edge_asc.listen.sinks.broker import Broker
 from edge_asc.listen.sinks.mqtt import MqttSink
-from edge_asc.listen.sinks.mqtt_link import Broker
 from tests.announcements import LABELS, announcement, health
 from tests.broker import Counter, Mosquitto, free_port, wait_until
 from tests.conftest import require_program

@@ -61,8 +61,8 @@ _SETTINGS = {
 @click.option("-v", "--verbose", is_flag=True, help="Say what is running, and how fast, on standard error.")
 @click.pass_context
 def command(context: click.Context, /, mic: bool, device: str | None, path: str | None, realtime: bool,
-            from_stdin: bool, verbose: bool, config_path: str | None, given: tuple[str, ...], as_json: bool, as_view: bool,
-            on_change: bool, **options: Any) -> None:
+            from_stdin: bool, verbose: bool, config_path: str | None, given: tuple[str, ...], as_json: bool,
+            as_view: bool, on_change: bool, **options: Any) -> None:
     """Name the scene of the last window of sound, each hop, from a microphone, a file or a stream.
 
     \b

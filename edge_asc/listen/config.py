@@ -5,8 +5,10 @@ Sections that are absent are off. `edge-asc config show` prints the whole with c
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from typing import Any
 
 from edge_asc.errors import InputError
 from edge_asc.listen.decide import DecisionRules
+from edge_asc.listen.sinks.broker import Broker
 from edge_asc.listen.toml_tree import read_tree, to_toml
 
 RUNTIMES = ("auto", "litert", "tflite-runtime")
@@ -135,6 +138,12 @@ class Mqtt:
         certificates = (self.ca_file, self.client_certificate_file, self.client_key_file)
         _require(self.tls or not any(certificates), "mqtt.tls", "false", "true where certificates are given")
 
+    def broker(self, *, client_id: str) -> Broker:
+        """What a connection needs."""
+        return Broker(host=self.host, port=self.port, client_id=client_id, username=self.username, tls=self.tls,
+                      password_file=self.password_file, ca_file=self.ca_file, client_key_file=self.client_key_file,
+                      client_certificate_file=self.client_certificate_file)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
@@ -190,6 +199,44 @@ def load_config(path: str | Path | None = None, settings: Mapping[str, Any] | No
         InputError: It cannot be read, is no TOML, or has an unknown key or an impossible value.
     """
     return read_tree(Config, None if path is None else Path(path), settings)
+
+
+def check_config(config: Config) -> list[str]:
+    """Look at what the configuration names: bundle, secrets, program.
+
+    Returns:
+        Warnings: what works but is unwise.
+
+    Raises:
+        EdgeAscError: Something it names cannot be used.
+    """
+    from edge_asc.listen.sinks.mqtt_link import read_password, tls_context
+
+    warnings = []
+    if config.listen.bundle:
+        from edge_asc.bundle import Bundle
+
+        Bundle.load(config.listen.bundle)
+    if mqtt := config.mqtt:
+        broker = mqtt.broker(client_id=config.node.name)
+        password = read_password(broker)
+        if mqtt.tls:
+            tls_context(broker)
+        elif password and not _is_loopback(mqtt.host):
+            warnings.append(f"the password for {mqtt.host} goes over the network in the clear: set mqtt.tls = true")
+    if config.metrics and not _is_loopback(config.metrics.host):
+        warnings.append(f"metrics.host = {config.metrics.host!r}: anybody on the network can read the metrics")
+    if config.command and shutil.which(config.command.run[0]) is None:
+        raise InputError("cannot run the command for each event", found=config.command.run[0],
+                         wanted="a program on the PATH or a full path", fix="Correct `command.run`.")
+    return warnings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def show_config(config: Config) -> str:

@@ -18,7 +18,6 @@ from edge_asc.listen.sinks.base import Sinks
 from edge_asc.listen.sinks.build import build_sinks
 from edge_asc.runtime import Ensemble
 
-
 _TROUBLES = ("gaps", "overflows", "skipped_windows", "restarts")
 
 
@@ -72,7 +71,8 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         monitor.close()
         hub.close()
         counts = {**meter.counts, **more_counts()}
-        if notify and (troubles := [f"{counts[name]} {name.replace('_', ' ')}" for name in _TROUBLES if counts.get(name)]):
+        troubles = [f"{counts[name]} {name.replace('_', ' ')}" for name in _TROUBLES if counts.get(name)]
+        if notify and troubles:
             notify(f"not all sound was heard: {', '.join(troubles)}")
     return list(latencies_ms)
 

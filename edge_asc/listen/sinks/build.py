@@ -48,13 +48,9 @@ def build_sinks(config: Config, *, labels: Sequence[str], model: str) -> list[Si
 
 def _mqtt(config: Config, *, labels: Sequence[str], model: str) -> Sink:
     from edge_asc.listen.sinks.mqtt import MqttSink
-    from edge_asc.listen.sinks.mqtt_link import Broker
 
     assert config.mqtt
-    mqtt = config.mqtt
-    broker = Broker(host=mqtt.host, port=mqtt.port, client_id=f"edge-asc-{config.node.name}", username=mqtt.username,
-                    password_file=mqtt.password_file, tls=mqtt.tls, ca_file=mqtt.ca_file,
-                    client_certificate_file=mqtt.client_certificate_file, client_key_file=mqtt.client_key_file)
-    return MqttSink(broker, node=config.node.name, labels=labels, model=model,
-                    spool_folder=config.node.state_folder / "mqtt-spool", max_spool_bytes=mqtt.max_spool_bytes,
+    mqtt, node = config.mqtt, config.node
+    return MqttSink(mqtt.broker(client_id=f"edge-asc-{node.name}"), node=node.name, labels=labels, model=model,
+                    spool_folder=node.state_folder / "mqtt-spool", max_spool_bytes=mqtt.max_spool_bytes,
                     base_topic=mqtt.base_topic, discovery_prefix=mqtt.discovery_prefix or None)

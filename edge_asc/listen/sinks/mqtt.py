@@ -16,8 +16,9 @@ from pathlib import Path
 
 from edge_asc.errors import EdgeAscError, InputError
 from edge_asc.listen.sinks.base import Announcement, Health, Sink, SinkState
+from edge_asc.listen.sinks.broker import Broker
 from edge_asc.listen.sinks.home_assistant import discovery
-from edge_asc.listen.sinks.mqtt_link import WINDOW, Broker, Link, import_paho, read_password
+from edge_asc.listen.sinks.mqtt_link import WINDOW, Link, import_paho, read_password
 from edge_asc.listen.sinks.spool import Spool
 
 _INBOX = 1024

@@ -12,12 +12,12 @@ import ssl
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from edge_asc.errors import DeviceError, InputError, MissingDependencyError
+from edge_asc.listen.sinks.broker import Broker
 
 _KEEPALIVE_S = 30
 _CONNECT_TIMEOUT_S = 5.0
@@ -25,35 +25,12 @@ WINDOW = 20
 """Messages that may be under way without an acknowledgement: paho's own limit too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Broker:
-    """Where the broker is and who we are to it."""
-
-    host: str
-    port: int | None = None
-    """None is 8883 with TLS and 1883 without."""
-    client_id: str = "edge-asc"
-    username: str | None = None
-    password_file: Path | None = None
-    """Holds the password and nothing else; EDGE_ASC_MQTT_PASSWORD in the environment does as well."""
-    tls: bool = False
-    ca_file: Path | None = None
-    """Certificates to trust instead of the system's."""
-    client_certificate_file: Path | None = None
-    client_key_file: Path | None = None
-
-    @property
-    def address(self) -> str:
-        """Host and port as one text."""
-        return f"{self.host}:{self.port or (8883 if self.tls else 1883)}"
-
-
 class Link:
     """An open connection.
 
     Args:
         broker: Where to.
-        will: Topic and payload that the broker publishes, retained, when this link is lost.
+        will: Topic and payload that the broker publishes, retained, when this link is lost; None for nothing.
         on_progress: Called from another thread whenever something was acknowledged or the link was lost.
 
     Raises:
@@ -61,18 +38,19 @@ class Link:
         InputError: A password, certificate or key file cannot be used.
     """
 
-    def __init__(self, broker: Broker, *, will: tuple[str, str], on_progress: Callable[[], None]) -> None:
+    def __init__(self, broker: Broker, *, will: tuple[str, str] | None, on_progress: Callable[[], None]) -> None:
         paho = import_paho()
         self._broker, self._on_progress = broker, on_progress
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=paho.MQTTv311,
                                    reconnect_on_failure=False)
         self._client.connect_timeout = _CONNECT_TIMEOUT_S
-        self._client.will_set(will[0], will[1], qos=1, retain=True)
+        if will:
+            self._client.will_set(will[0], will[1], qos=1, retain=True)
         password = read_password(broker)
         if broker.username or password:
             self._client.username_pw_set(broker.username, password)
         if broker.tls:
-            self._client.tls_set_context(_tls_context(broker))
+            self._client.tls_set_context(tls_context(broker))
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
         self._client.on_publish = self._published
@@ -199,7 +177,12 @@ def read_secret(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _tls_context(broker: Broker) -> ssl.SSLContext:
+def tls_context(broker: Broker) -> ssl.SSLContext:
+    """How to speak TLS to the broker; certificates and host names are always checked.
+
+    Raises:
+        InputError: A certificate or key cannot be used.
+    """
     if broker.client_key_file:
         read_secret(broker.client_key_file)
     try:
