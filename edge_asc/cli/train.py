@@ -21,19 +21,22 @@ if TYPE_CHECKING:
               help="The run directory; one that was interrupted goes on where it stopped.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
               help="Replace a value of the recipe, such as training.epochs=5; may be given several times.")
+@click.option("--scale", type=float, metavar="FACTOR", help="Make training so much longer or, below 1, shorter: epochs "
+              "and the pruning schedule together; then --set.")
 @click.option("--members", default="", metavar="NAMES", help="Train only these, such as v1,i1.")
 @click.option("--folds", "n_folds", type=click.IntRange(2), metavar="N", help="Leave recordings out instead: N "
               "runs, each trained without a part of the training recordings and judged on that part.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes that compute features. [one per core]")
-def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...], members: str,
+def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...], scale: float | None, members: str,
             n_folds: int | None, jobs: int | None) -> None:
     """Train and prune an ensemble on DATASET as a recipe says.
 
     A member that is finished is not trained again; Ctrl-C leaves a run that the same command goes on with.
     """
-    from edge_asc.train.recipes import load_recipe, override
+    from edge_asc.train.recipes import load_recipe, override, scaled
 
-    recipe = override(load_recipe(recipe_name), settings)
+    recipe = load_recipe(recipe_name)
+    recipe = override(recipe if scale is None else scaled(recipe, scale), settings)
     try:
         from edge_asc.train.fit import train_ensemble
         from edge_asc.train.progress import reporter

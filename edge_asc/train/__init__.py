@@ -7,4 +7,6 @@ first import of TensorFlow; so it is set here, before any module of this package
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
+SHOW_ALL_LOGS = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+"""Whoever set a log level wants to see what TensorFlow says, from its first line on."""
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge_asc.features import filterbank
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.recipes import Augmentation
+from edge_asc.train.recipe_parts import Augmentation
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

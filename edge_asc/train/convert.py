@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
 from edge_asc.audio import read_audio, require_sound
 from edge_asc.audit import Budget, audit_bundle
@@ -24,6 +23,7 @@ from edge_asc.runtime.member import Member
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.batches import Splits, batches, clamp_windows, draw_epoch
 from edge_asc.train.dataset import TauDataset
+from edge_asc.train.keras2 import keras
 from edge_asc.train.member_files import (
     VARIANTS,
     Agreement,

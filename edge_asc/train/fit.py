@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
 from edge_asc.atomic import write_bytes
 from edge_asc.errors import RecipeError
@@ -19,6 +18,7 @@ from edge_asc.train.batches import Splits
 from edge_asc.train.dataset import TauDataset
 from edge_asc.train.folder_lock import sole_writer
 from edge_asc.train.history import read_csv
+from edge_asc.train.keras2 import keras
 from edge_asc.train.member import MemberTraining
 from edge_asc.train.metrics import score
 from edge_asc.train.progress import Reporter, Silent

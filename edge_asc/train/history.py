@@ -7,9 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 from edge_asc.atomic import write_text
+from edge_asc.train.keras2 import tf
 
 Row = dict[str, float]
 """Figures of one epoch; `epoch` counts finished epochs from 1. A split that was not judged has no keys."""

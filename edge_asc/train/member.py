@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
 from edge_asc.train import checkpoint, pruning
 from edge_asc.train.batches import Float32, Splits, Windows, batches, clamped_chunks, draw_epoch, n_batches
 from edge_asc.train.history import Row, TensorBoard, write_csv
+from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.metrics import Scores, score
 from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
 from edge_asc.train.progress import Reporter

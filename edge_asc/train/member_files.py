@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-import tf_keras as keras
 
 from edge_asc.errors import InputError, VerificationError
 from edge_asc.quiet import captured_stderr
 from edge_asc.runtime.member import Member
 from edge_asc.tflite_file import compact, read_model
+from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.models import count_nonzero, count_parameters, kernels
 
 Float32 = npt.NDArray[np.float32]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
 from edge_asc.errors import RecipeError
+from edge_asc.train.keras2 import keras
 
 INPUT_SHAPE = (48, 467, 1)
 V_FILTERS = (12, 16, 20, 24)

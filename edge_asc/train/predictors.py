@@ -73,8 +73,7 @@ def _bundle_predictor(bundle: Bundle, variant: str | None, runtime: str,
 
 def _run_predictor(run: Run, weights: str) -> Predictor:
     try:
-        import tf_keras as keras
-
+        from edge_asc.train.keras2 import keras
         from edge_asc.train.member_files import predict as predict_one
     except ImportError as error:
         raise MissingDependencyError.extra("evaluating a training run", "train") from error

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_model_optimization as tfmot
-import tf_keras as keras
 
+from edge_asc.train.keras2 import keras, tf, tfmot
 from edge_asc.train.models import kernels
-from edge_asc.train.recipes import Pruning
+from edge_asc.train.recipe_parts import Pruning
 
 _sparsity = tfmot.sparsity.keras
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_asc.features import filterbank, mel_db
 from edge_asc.spec import FeatureSpec
 from edge_asc.train.augmentation import augmenter, band_shifter, low_pass_db
-from edge_asc.train.recipes import Augmentation
+from edge_asc.train.recipe_parts import Augmentation
 from tests.conftest import noise
 
 _SPEC = FeatureSpec(n_frames=40)

@@ -25,7 +25,8 @@ from edge_asc.train.fit import train_member, train_on
 from edge_asc.train.member import MemberTraining
 from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
 from edge_asc.train.progress import Silent
-from edge_asc.train.recipes import Pruning, from_mapping
+from edge_asc.train.recipe_parts import Pruning
+from edge_asc.train.recipes import from_mapping
 from edge_asc.train.run import Run
 from tests.train import synthetic
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asc.errors import RecipeError
-from edge_asc.train.recipes import Pruning, from_mapping, load_recipe, override, recipe_names
+from edge_asc.train.recipe_parts import Pruning
+from edge_asc.train.recipes import from_mapping, load_recipe, override, recipe_names, scaled
 
 pytestmark = pytest.mark.train
 
@@ -107,3 +108,36 @@ def test_final_sparsity_zero_is_training_without_pruning():
     recipe = override(load_recipe("paper-model1"), ["pruning.final_sparsity=0", "training.epochs=5"])
     assert not recipe.pruning.enabled
     assert recipe.pruning.sparsity(4) == 0
+
+
+@given(st.sampled_from(["box", "demo", "paper-model1"]), st.floats(0.001, 5))
+def test_scaling_keeps_proportions_and_a_possible_schedule(name, factor):
+    recipe = load_recipe(name)
+    short = scaled(recipe, factor)  # raises if the schedule is impossible
+    assert short.training.epochs == max(3, round(recipe.training.epochs * factor))
+    assert short.pruning.sparsity(short.training.epochs - 1) == recipe.pruning.final_sparsity
+    for key in ("begin_epoch", "end_epoch"):
+        share = getattr(recipe.pruning, key) / recipe.training.epochs
+        off_by = getattr(short.pruning, key) - share * short.training.epochs
+        assert abs(off_by) <= 1.5 + short.pruning.every_epochs
+    changed = override(short, [f"training.epochs={recipe.training.epochs}"]) if factor < 1 else short
+    assert changed.members == recipe.members
+
+
+def test_scaling_the_paper_keeps_its_twenty_steps():
+    short = scaled(load_recipe("paper-model1"), 0.1)
+    assert (short.training.epochs, short.pruning.begin_epoch, short.pruning.end_epoch, short.pruning.every_epochs) == (
+        40, 10, 30, 1)
+    unpruned = scaled(override(load_recipe("paper-model1"), ["pruning.final_sparsity=0"]), 0.001)
+    assert unpruned.training.epochs == 1
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_scale_is_an_error(factor):
+    with pytest.raises(RecipeError, match="scale"):
+        scaled(load_recipe("demo"), factor)
+
+
+def test_too_few_epochs_for_the_pruning_names_the_way_out():
+    with pytest.raises(RecipeError, match=r"--scale 0\.1"):
+        override(load_recipe("demo"), ["training.epochs=2"])
