@@ -198,18 +198,20 @@ class _Examination:
             self.found.n_different = int((np.abs(real.mean(axis=0) - questions.probabilities) > 2 * scale.max()).any())
 
     def _answers(self, questions: _Questions) -> None:
-        """From samples to a label; its outputs must be those of the window that the target's own frames make."""
+        """From samples to a label: the window must be the one that the target's own frames make, and so the outputs."""
         run = self._run("classify", "samples.pcm", str(self.exported.features.n_frames))
-        n_members, n_labels = len(self.exported.members), len(self.exported.labels)
+        spec, n_members, n_labels = self.exported.features, len(self.exported.members), len(self.exported.labels)
         data = self.out.read_bytes()
-        outputs = np.frombuffer(data, np.int8, n_members * n_labels).reshape(n_members, n_labels)
-        probabilities = np.frombuffer(data, np.float32, n_labels, outputs.size)
+        window = np.frombuffer(data, np.int8, spec.n_frames * spec.n_mels).reshape(spec.n_frames, spec.n_mels)
+        outputs = np.frombuffer(data, np.int8, n_members * n_labels, window.size).reshape(n_members, n_labels)
+        probabilities = np.frombuffer(data, np.float32, n_labels, window.size + outputs.size)
         self.found.answer_error = float(np.abs(probabilities - questions.probabilities).max())
         self.found.label = run.lines[0] if run.lines else ""
         self.found.state_bytes, self.found.stack_bytes = run.numbers["state_bytes"], run.numbers["stack_bytes"]
-        own = quantise_window(self.levels, self.exported.features, self.exported.input)
-        if not np.array_equal(self._outputs(own[np.newaxis])[0], outputs):
-            raise VerificationError(f"{self.target.title}: the ring of frames holds another window than was pushed")
+        if not np.array_equal(window, quantise_window(self.levels, spec, self.exported.input)):
+            raise VerificationError(f"{self.target.title}: the members see another window than was pushed")
+        if not np.array_equal(self._outputs(window[np.newaxis])[0], outputs):
+            raise VerificationError(f"{self.target.title}: members answer otherwise from samples than from a window")
 
     def _outputs(self, windows: NDArray[np.int8]) -> NDArray[np.int8]:
         windows.tofile(self.work / "windows.bin")

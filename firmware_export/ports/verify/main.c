@@ -3,8 +3,8 @@
        frames PCM OUT            each frame's levels (asc_db), lowest band first
        windows IN OUT MEMBER     int8 windows [frame][band] -> int8 outputs [window][member][label]; MEMBER: a number, or
                                  "all"
-       classify PCM OUT HOP      from samples to answers: after each HOP new frames, int8 outputs [member][label] and
-                                 float32 probabilities [label]
+       classify PCM OUT HOP      from samples to answers: after each HOP new frames, the window that the members saw
+                                 (int8 [frame][band]), int8 outputs [member][label], float32 probabilities [label]
    Sizes and the depth of the stack are printed at the end, one "name value" per line. */
 #include "asc.h"
 #include "io.h"
@@ -99,6 +99,20 @@ static int windows(int in, int out, const char *which)
     return 0;
 }
 
+/* The window as the members see it: in order, and clamped. */
+static int write_window(int out, const AscWindow *window)
+{
+    for (uint32_t i = 0; i < ASC_N_FRAMES; i++) {
+        int8_t column[ASC_N_MELS];
+        memcpy(column, window->columns + (window->first + i) % window->capacity * ASC_N_MELS, sizeof column);
+        for (int band = 0; band < ASC_N_MELS; band++)
+            column[band] = column[band] > window->floor ? column[band] : window->floor;
+        if (io_write(out, column, sizeof column) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int classify(int in, int out, uint32_t hop)
 {
     size_t n;
@@ -116,7 +130,7 @@ static int classify(int in, int out, uint32_t hop)
         asc_phase_rest();
         if (answer != ASC_DONE)
             return fail("error: the window cannot be classified\n");
-        if (io_write(out, state.outputs, sizeof state.outputs) != 0 ||
+        if (write_window(out, &state.window) != 0 || io_write(out, state.outputs, sizeof state.outputs) != 0 ||
             io_write(out, asc_probabilities(&state), sizeof state.probabilities) != 0)
             return fail("error: the output cannot be written\n");
         io_print(asc_label(&state));

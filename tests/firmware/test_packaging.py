@@ -1,0 +1,85 @@
+"""Every packaging has what its build system looks for, and the ones that can be built here are built."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_asc import __version__
+from edge_asc.bundle import Bundle
+from firmware_export.export import export_bundle
+from tests.conftest import require_program
+from tests.program import BUNDLE
+
+pytestmark = pytest.mark.tool
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packaging") / "firmware"
+    export_bundle(Bundle.load(BUNDLE), out)
+    return out
+
+
+def test_nothing_is_left_to_fill_in(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"\$[a-z]", path.read_text()), path
+
+
+def test_cmake(folder: Path, tmp_path: Path) -> None:
+    cmake = require_program("cmake")
+    (tmp_path / "main.c").write_text(
+        '#include "asc.h"\nstatic AscState state;\nint main(void) { return asc_init(&state); }\n')
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(user C)\n"
+        f"add_subdirectory({folder} asc)\nadd_executable(user main.c)\ntarget_link_libraries(user asc)\n")
+    for command in ([cmake, "-S", tmp_path, "-B", tmp_path / "build"], [cmake, "--build", tmp_path / "build"]):
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert subprocess.run([tmp_path / "build" / "user"], check=False).returncode == 0
+
+
+def test_arduino(folder: Path, tmp_path: Path) -> None:
+    """The layout of the library specification 2.1; the sketch compiles as C++ against a stand-in for Arduino.h."""
+    lines = (folder / "library.properties").read_text().splitlines()
+    properties = dict(line.split("=", 1) for line in lines)
+    wanted = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url", "architectures"}
+    assert wanted <= set(properties)
+    assert all(properties.values())
+    assert properties["version"] == __version__
+    assert (folder / "src" / properties["includes"]).is_file()
+    (tmp_path / "sketch.cpp").write_text(
+        "#include <stddef.h>\n"
+        "struct Port { void begin(long); int available(); int read(); void println(const char *); };\n"
+        f'extern Port Serial;\n#include "{folder / "examples" / "Listen" / "Listen.ino"}"\n')
+    command = [require_program("g++"), "-std=c++11", "-Wall", "-Wextra", "-Werror", "-c", f"-I{folder / 'src'}",
+               str(tmp_path / "sketch.cpp"), "-o", str(tmp_path / "sketch.o")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = subprocess.run(["nm", "-u", str(tmp_path / "sketch.o")], capture_output=True, text=True, check=True).stdout
+    assert {"asc_init", "asc_push", "asc_step"} <= set(names.split()), "C linkage"
+
+
+def test_platformio(folder: Path) -> None:
+    library = json.loads((folder / "library.json").read_text())
+    assert library["version"] == __version__
+    assert (folder / library["build"]["srcDir"] / library["headers"]).is_file()
+
+
+def test_zephyr(folder: Path) -> None:
+    module = (folder / "zephyr" / "module.yml").read_text()
+    assert (folder / re.search(r"kconfig: (\S+)", module)[1]).is_file()  # type: ignore[index]
+    assert (folder / re.search(r"cmake: (\S+)", module)[1] / "CMakeLists.txt").is_file()  # type: ignore[index]
+    options = set(re.findall(r"CONFIG_(\w+)", (folder / "zephyr" / "CMakeLists.txt").read_text()))
+    assert options == set(re.findall(r"config (\w+)", (folder / "zephyr" / "Kconfig").read_text()))
+
+
+def test_esp_idf(folder: Path) -> None:
+    assert (folder / "idf_component.yml").read_text().startswith(f'version: "{__version__}"')
+    text = (folder / "CMakeLists.txt").read_text()
+    assert text.index("idf_component_register(SRCS") < text.index("add_library(asc")

@@ -1,0 +1,209 @@
+"""Verification of exports: it says yes to what is right, no to what is not, and what it measures is so."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_asc.bundle import Bundle
+from edge_asc.errors import BundleError, InputError, VerificationError
+from edge_asc.spec import FeatureSpec
+from firmware_export.accuracy import measure_accuracy
+from firmware_export.boards import find_board
+from firmware_export.build import PORTS, TARGETS, compile_program
+from firmware_export.elf import footprint
+from firmware_export.emulate import build_counter, run_program
+from firmware_export.export import export_bundle
+from firmware_export.exported import Exported
+from firmware_export.report import verification_json, verification_table
+from firmware_export.verify import Verification, verify_export
+from tests.conftest import require_program
+from tests.firmware.native import FRONTEND, C, write_features
+from tests.program import BUNDLE, assert_one_error, edge_asc
+from tests.sounds import sound
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.tool
+
+
+def _require(target: str) -> None:
+    for program in ("gcc", TARGETS[target].compiler, *TARGETS[target].emulator[:1]):
+        require_program(program)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export_bundle(Bundle.load(BUNDLE), tmp_path_factory.mktemp("export") / "firmware")
+
+
+@pytest.fixture
+def spoiled(export: Exported, tmp_path: Path) -> Exported:
+    """A copy to do damage to."""
+    shutil.copytree(export.folder, tmp_path / "firmware")
+    return dataclasses.replace(export, folder=tmp_path / "firmware")
+
+
+def _verify(export: Exported, *targets: str, count: bool = False, n_windows: int = 3) -> Verification:
+    return verify_export(export, bundle=Bundle.load(BUNDLE), targets=targets, count=count, n_windows=n_windows)
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "m4f"])
+def test_every_target_agrees(export: Exported, target: str) -> None:
+    _require(target)
+    verification = _verify(export, target)
+    assert verification.problems() == []
+    result = verification.results[0]
+    assert result.n_windows == 3
+    assert result.frame_error_db <= 0.05
+    if TARGETS[target].is_bare:
+        assert 0 < result.stack_bytes < 2048
+        assert result.state_bytes <= result.static_ram_bytes <= result.state_bytes + 64
+        assert result.tables_bytes < result.flash_bytes < result.tables_bytes + 24 * 1024
+    if not TARGETS[target].fixed_point and TARGETS[target].is_bare:
+        assert result.state_bytes == export.sizes()["ram_state_bytes"]
+
+
+def test_counting_is_repeatable_and_changes_no_answer(export: Exported) -> None:
+    _require("m4f")
+    verification, again = (_verify(export, "m4f", count=True, n_windows=1) for _ in range(2))
+    assert verification.problems() == []
+    result = verification.results[0]
+    assert again.results[0].member_instructions == result.member_instructions
+    assert set(result.member_instructions) == set(export.members)
+    assert all(n > 10_000 for n in result.member_instructions.values())
+    assert 1e6 < result.frontend_instructions_per_s < 8e6
+    text = verification_table(verification, board=find_board("nrf52840"))
+    assert all(f"{name}, million instructions" in text for name in export.members)
+    assert json.loads(json.dumps(verification_json(verification)))["targets"]["m4f"]["n_different_outputs"] == 0
+
+
+def _replace(path: Path, pattern: str, replacement: str) -> None:
+    text, n = re.subn(pattern, replacement, path.read_text(), count=1)
+    assert n == 1, pattern
+    path.write_text(text)
+
+
+def test_a_changed_weight_is_noticed(spoiled: Exported) -> None:
+    _replace(spoiled.source_folder / "asc_model_data.c", r"(int32_t \w+bias\w*\[\d+\] = \{\s*)-?\d+", r"\g<1>123456789")
+    problems = _verify(spoiled, "host").problems()
+    assert any("output tensors" in problem and "TFLite Micro" in problem for problem in problems)
+
+
+def test_a_changed_feature_is_noticed(spoiled: Exported) -> None:
+    _replace(spoiled.source_folder / "asc_frontend.c", r"0\.48668618f", "0.98668618f")
+    assert any("features differ" in problem for problem in _verify(spoiled, "host").problems())
+
+
+def test_a_ring_that_mixes_up_frames_is_noticed(spoiled: Exported) -> None:
+    _replace(spoiled.source_folder / "asc.c", r"ASC_RING_FRAMES - ASC_N_FRAMES\)",
+             "ASC_RING_FRAMES - ASC_N_FRAMES + 60)")
+    with pytest.raises(VerificationError, match="another window"):
+        _verify(spoiled, "host")
+
+
+def test_a_warning_is_an_error(spoiled: Exported) -> None:
+    with (spoiled.source_folder / "asc.c").open("a") as file:
+        file.write("int asc_narrow(long x) { return x; }\n")
+    with pytest.raises(VerificationError, match="does not compile for this machine"):
+        _verify(spoiled, "host")
+
+
+def test_a_fault_of_the_processor_is_an_error(spoiled: Exported) -> None:
+    _require("stm32f405")
+    _replace(spoiled.source_folder / "asc.c", r"if \(state == NULL\)\n        return ASC_ERROR;",
+             "*(volatile int *)0xfffffff0u = 1;")
+    with pytest.raises(VerificationError, match="fault of the processor"):
+        _verify(spoiled, "stm32f405")
+
+
+def test_too_little_ram_is_an_error(spoiled: Exported) -> None:
+    _require("stm32f405")
+    _replace(spoiled.source_folder / "asc_model_features.h", r"(#define ASC_SPARE_FRAMES) \d+", r"\1 9000")
+    with pytest.raises(VerificationError, match="does not compile"):
+        _verify(spoiled, "stm32f405")
+
+
+def test_the_frontend_keeps_its_budget_at_the_full_size(tmp_path: Path) -> None:
+    """8 million instructions per second of audio on a Cortex-M4F; 30 on a Cortex-M0+."""
+    spec = FeatureSpec()
+    write_features(tmp_path, spec)
+    samples = np.random.default_rng(0).integers(-9000, 9000, 2 * spec.sample_rate_hz).astype(np.int16)
+    samples.tofile(tmp_path / "in.pcm")
+    counter, verify = build_counter(tmp_path), PORTS / "verify"
+    for name, most in (("m4f", 8e6), ("m0plus", 30e6)):
+        _require(name)
+        program = tmp_path / name
+        compile_program(TARGETS[name], [
+            *(C / file for file in (*FRONTEND, "asc.c")), tmp_path / "asc_model_features.c",
+            HERE / "fake_model" / "asc_model_fake.c", verify / "main.c", verify / "io_semihosting.c",
+        ], program, include=[C, tmp_path, HERE / "fake_model", verify],
+            extra=["-DASC_MODEL_N_FRAMES=467", "-DASC_MODEL_N_MELS=48"])
+        run = run_program(TARGETS[name], program, ["frames", "in.pcm", "out.bin"], folder=tmp_path, counter=counter)
+        assert run.instructions("frontend") / 2 <= most
+
+
+def test_sizes_are_those_of_the_linked_program(tmp_path: Path) -> None:
+    _require("stm32f405")
+    source = tmp_path / "sizes.c"
+    source.write_text('#include "io.h"\nconst char text[100] = "x"; int data[25] = {1}; char zero[400];\n'
+                      "int verify_main(void) { return data[0] + zero[io_stack_used()] + text[io_stack_used()]; }\n")
+    out = tmp_path / "sizes"
+    compile_program(TARGETS["stm32f405"], [source, PORTS / "verify" / "io_semihosting.c"], out,
+                    include=[PORTS / "verify"])
+    found = footprint(out)
+    assert (found.symbols["text"], found.symbols["data"], found.symbols["zero"]) == (100, 100, 400)
+    assert 500 <= found.static_ram_bytes < 520
+    assert found.flash_bytes > 200
+    with pytest.raises(VerificationError, match="not a 32-bit"):
+        footprint(source)
+
+
+def test_accuracy_of_the_c(export: Exported, tmp_path: Path) -> None:
+    import soundfile
+
+    clips = []
+    for label in export.labels:
+        for seed in range(2):
+            path = tmp_path / f"{label}-{seed}.wav"
+            soundfile.write(path, sound(label, 1.2, seed=seed), 48_000, subtype="PCM_16")
+            clips.append((path, label))
+    soundfile.write(tmp_path / "short.wav", np.zeros(1000), 48_000)
+    figures = measure_accuracy(export, [*clips, (tmp_path / "short.wav", "indoor")])
+    assert (figures["n_clips"], figures["n_too_short"]) == (6, 1)
+    assert figures["accuracy_micro"] == figures["accuracy_macro"] == 1.0
+
+
+def test_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "firmware"
+    done = edge_asc("firmware", BUNDLE, "-o", out, "--board", "stm32f411")
+    assert done.returncode == 0, done.stderr
+    assert "v1 v2 i1" in done.stdout
+    done = edge_asc("firmware", "verify", out, "--target", "host", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["problems"] == []
+    _replace(out / "src" / "asc_frontend.c", r"0\.48668618f", "0.98668618f")
+    assert_one_error(edge_asc("firmware", "verify", out, "--target", "host"), "features differ")
+    assert_one_error(edge_asc("firmware", "verify", out, "--target", "z80"), "no target z80")
+    assert_one_error(edge_asc("firmware", "verify", tmp_path), "is not an export")
+    assert_one_error(edge_asc("firmware", BUNDLE, "-o", out, "--board", "toaster"), "no board 'toaster'")
+    assert "stm32l476" in edge_asc("firmware", "boards").stdout
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 99}', "null"])
+def test_a_damaged_export_json_is_one_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "export.json").write_text(text)
+    with pytest.raises(InputError):
+        Exported.load(tmp_path)
+
+
+def test_another_bundle_is_refused(export: Exported, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        export.bundle(tmp_path)
+    with pytest.raises(BundleError, match="is not the bundle that"):
+        dataclasses.replace(export, bundle_sha256="0" * 64).bundle()
