@@ -24,6 +24,7 @@ from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.batches import Splits, batches, clamp_windows, draw_epoch
 from edge_asc.train.dataset import TauDataset
 from edge_asc.train.keras2 import keras
+from edge_asc.train.levels import level_dbfs
 from edge_asc.train.member_files import (
     VARIANTS,
     Agreement,
@@ -94,7 +95,9 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
         members.append(_member(run, name, paths[name], variants, representative, real))
         notify(_progress(members[-1]))
 
-    made = {"run": dict(run.about), "weights": weights, "converted": _now(), "converted_with": made_with(),
+    made = {"run": _published(run.about), "weights": weights,
+            "level_dbfs": level_dbfs(dataset.train, run.recipe.augmentation, sample_rate_hz=splits.spec.sample_rate_hz),
+            "converted": _now(), "converted_with": made_with(),
             "n_representative_windows": len(representative)}
     clip = Path(golden_clip) if golden_clip is not None else dataset.validation[0].path
     samples = _golden_samples(clip, splits.spec)
@@ -123,6 +126,11 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     notify(f"default variant: {chosen}")
     return save_bundle(out, labels=LABELS, features=splits.spec, members=[each.member for each in members],
                        golden=golden, audit=audit, model_card=card, made=made, default_variant=chosen)
+
+
+def _published(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says, without the folder on the machine that trained: a bundle goes to others."""
+    return {**about, "data": {key: value for key, value in about["data"].items() if key != "directory"}}
 
 
 def _known(variants: Sequence[str], default_variant: str | None) -> None:
