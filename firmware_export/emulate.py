@@ -26,6 +26,8 @@ class Run:
     """Lines of the form "name number"."""
     counts: Counts
     """Empty unless instructions were counted."""
+    longest: dict[str, int]
+    """Phase -> executed instructions between its beginning and its end, the largest."""
 
     def instructions(self, phase: str) -> int:
         """Executed instructions of a phase, all functions together."""
@@ -93,4 +95,5 @@ def _parse(text: str, counts_file: Path) -> Run:
         for line in counts_file.read_text().splitlines():
             phase, function, n = line.split("\t")
             counts[phase][function] = int(n)
-    return Run(lines=tuple(lines), numbers=numbers, counts=dict(counts))
+    longest = {phase: functions.pop("longest", 0) for phase, functions in counts.items()}
+    return Run(lines=tuple(lines), numbers=numbers, counts=dict(counts), longest=longest)

@@ -24,7 +24,7 @@ Made from the bundle with manifest sha256 `{exported.bundle_sha256}`: members {'
 start with `src/asc.h`.
 
 ## What it needs
-A C99 compiler; from the C library memcpy, memmove, memset{", log10f" if spec.n_mels else ""} and nothing else. Sound at
+A C99 compiler; from the C library memcpy, memmove, memset and nothing else, not even libm. Sound at
 {spec.sample_rate_hz} Hz, mono, 16 bits.
 
 ## What it promises

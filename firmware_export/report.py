@@ -40,6 +40,10 @@ def verification_table(verification: Verification, *, board: Board | None = None
         rows.append((f"{name}, million instructions per window",
                      [_millions(r.member_instructions.get(name, 0)) for r in results]))
     rows.append(("ensemble, million instructions per window", [_millions(r.ensemble_instructions) for r in results]))
+    rows += [("longest call of asc_push with 10 ms, million instructions",
+              [_millions(r.longest_push_instructions) for r in results]),
+             ("longest call of asc_step with a budget of 100000, million instructions",
+              [_millions(r.longest_step_instructions) for r in results])]
     if board:
         rows.append((f"ensemble on {board.name}, ESTIMATE, s per window", [_estimate(r, board) for r in results]))
     return _aligned([("", [result.target.name for result in results]), *rows])
@@ -58,6 +62,8 @@ def verification_json(verification: Verification, *, board: Board | None = None)
             "frontend_instructions_per_s": result.frontend_instructions_per_s if measured else None,
             "member_instructions": result.member_instructions or None,
             "ensemble_instructions": result.ensemble_instructions if measured else None,
+            "longest_push_instructions": result.longest_push_instructions or None,
+            "longest_step_instructions": result.longest_step_instructions or None,
             "estimated_s": board.estimated_s(result.ensemble_instructions) if board and measured else None,
         }
 

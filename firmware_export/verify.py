@@ -53,6 +53,10 @@ class Result:
     """Per second of audio. 0: not counted."""
     member_instructions: dict[str, int] = field(default_factory=dict)
     """Per window."""
+    longest_push_instructions: int = 0
+    """Of one call of asc_push with 10 ms of sound."""
+    longest_step_instructions: int = 0
+    """Of one call of asc_step with a budget of 100000 multiplications."""
 
     @property
     def ensemble_instructions(self) -> int:
@@ -169,6 +173,8 @@ class _Examination:
             for index, name in enumerate(self.exported.members):
                 run = self._run("windows", "window.bin", str(index), count=True)
                 self.found.member_instructions[name] = run.instructions("network")
+                longest = run.longest.get("network", 0)
+                self.found.longest_step_instructions = max(self.found.longest_step_instructions, longest)
         if self.target.is_bare:
             sizes = footprint(self._compile("footprint.c", f"{self.target.name}-footprint"))
             self.found.flash_bytes, self.found.static_ram_bytes = sizes.flash_bytes, sizes.static_ram_bytes
@@ -185,6 +191,7 @@ class _Examination:
         self.found.frame_error_db = float(np.abs(clamp(levels_db, spec) - questions.features_db).max())
         seconds = questions.samples.size / spec.sample_rate_hz
         self.found.frontend_instructions_per_s = run.instructions("frontend") / seconds
+        self.found.longest_push_instructions = run.longest.get("frontend", 0)
 
     def _windows(self, questions: _Questions) -> None:
         outputs = self._outputs(questions.windows)

@@ -118,6 +118,7 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
     from edge_asc.errors import VerificationError
     from firmware_export.boards import find_board
     from firmware_export.exported import Exported
+    from firmware_export.goals import goals_table
     from firmware_export.report import verification_json, verification_table
     from firmware_export.verify import verify_export
 
@@ -131,7 +132,7 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
     if as_json:
         click.echo(json.dumps(values, indent=1))
     else:
-        _print(verification_table(verification, board=board), board, values.get("dataset"))
+        _print([verification_table(verification, board=board), goals_table(verification)], board, values.get("dataset"))
     if problems := verification.problems():
         raise VerificationError("; ".join(problems))
 
@@ -158,8 +159,8 @@ def _accuracy(exported: Exported, path: Path) -> dict[str, object]:
     return measure_accuracy(exported, clips, progress=lambda done: note(f"{done} of {len(clips)} clips"))
 
 
-def _print(table: str, board: Board | None, dataset: dict[str, object] | None) -> None:
-    click.echo(table)
+def _print(tables: list[str], board: Board | None, dataset: dict[str, object] | None) -> None:
+    click.echo("\n\n".join(filter(None, tables)))
     if board:
         click.echo(f"\nThe time on {board.name} is an estimate: counted instructions x "
                    f"{board.core.cycles_per_instruction} cycles / {board.clock_hz / 1e6:.0f} MHz.")

@@ -63,10 +63,11 @@ extern "C" {
 /* Must come first; may come again at any time to forget all. ASC_DONE or ASC_ERROR. */
 int asc_init(AscState *state);
 
-/* Takes n samples, n >= 0. Computes each frame in the call that completes it: at most one frame in n / hop length calls,
-   begun ones included. While a window is being classified ASC_SPARE_FRAMES more frames find room (and more as the last
-   member lets go of the window). After that samples are dropped until the classification ends, and the next window
-   begins with the samples that follow, so that no window ever has a gap.
+/* Takes n samples, n >= 0. Computes each frame in the call that brings its last sample: one call computes at most
+   1 + n / ASC_HOP_LENGTH frames (110 000 instructions each on a Cortex-M4F). While a window is being classified,
+   ASC_SPARE_FRAMES more frames find room, and more as the last member lets go of the window. After that samples are
+   dropped until the classification ends, and the next window begins with the samples that follow: no window ever has
+   a gap.
    ASC_DONE, ASC_DROPPED or ASC_ERROR (samples may be null if n is 0). */
 int asc_push(AscState *state, const int16_t *samples, size_t n);
 
@@ -78,7 +79,7 @@ uint32_t asc_ready(const AscState *state);
 int asc_busy(const AscState *state);
 
 /* Works on the classification under way, or begins one with the newest window, for about `budget` multiplications (at
-   least one piece; see ASC_MODEL_LARGEST_PIECE). ASC_DONE when the classification is finished, ASC_MORE,
+   least one piece: one operator over a few columns). ASC_DONE when the classification is finished, ASC_MORE,
    ASC_NOT_READY if there is none under way and no new frame, or ASC_ERROR. */
 int asc_step(AscState *state, uint32_t budget);
 

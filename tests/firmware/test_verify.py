@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from firmware_export.exported import Exported
 from firmware_export.report import verification_json, verification_table
 from firmware_export.verify import Verification, verify_export
 from tests.conftest import require_program
-from tests.firmware.native import FRONTEND, C, write_features
+from tests.firmware.native import FRONTEND, SANITIZERS, C, compile_c, write_features
 from tests.program import BUNDLE, assert_one_error, edge_asc
 from tests.sounds import sound
 
@@ -81,6 +82,27 @@ def test_counting_is_repeatable_and_changes_no_answer(export: Exported) -> None:
     text = verification_table(verification, board=find_board("nrf52840"))
     assert all(f"{name}, million instructions" in text for name in export.members)
     assert json.loads(json.dumps(verification_json(verification)))["targets"]["m4f"]["n_different_outputs"] == 0
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_steps_of_real_networks_while_sound_comes_in(export: Exported, tmp_path: Path, compiler: str) -> None:
+    """Under sanitizers: a window that is classified in steps is the one that was there when it began."""
+    driver = compile_c(tmp_path / "driver", [*export.sources(), HERE / "api_driver.c"], include=[export.source_folder],
+                       flags=SANITIZERS, compiler=compiler)
+    n = export.features.window_samples
+
+    def answer(*commands: str) -> list[str]:
+        script = "\n".join(["init 0", f"push 0 {n}", *commands, "show 0"]) + "\n"
+        done = subprocess.run([str(driver)], input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[2:]
+
+    at_once = answer("classify 0")
+    n_steps = answer(*["step 0 1000"] * 2000).index("0") + 1
+    assert n_steps > len(export.members)
+    in_steps = answer(*["step 0 1000", "push 0 50"] * (n_steps - 1), "step 0 1000")
+    assert in_steps[:-1] == ["1", "0"] * (n_steps - 1) + ["0"], "more to do, nothing dropped, and so on; done"
+    assert in_steps[-1].split()[2:] == at_once[-1].split()[2:]
 
 
 def _replace(path: Path, pattern: str, replacement: str) -> None:

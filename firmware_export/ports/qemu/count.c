@@ -4,7 +4,8 @@
        qemu-system-arm ... -plugin ./count.so,out=counts.txt
 
    Counts are kept per phase: whenever a function named asc_phase_<name> is entered, what follows counts as <name>.
-   One line per phase and function: phase, function, instructions, separated by tabs. The few declarations of
+   One line per phase and function: phase, function, instructions, separated by tabs; and per phase a line with the
+   function "longest": the most instructions between its beginning and its end. The few declarations of
    qemu-plugin.h that are needed stand here because the header is in no Debian package. */
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static const char phase_prefix[] = "asc_phase_";
 static char *functions[MAX_FUNCTIONS];
 static uint64_t running[MAX_FUNCTIONS]; /* since the phase began; what translated code adds to */
 static uint64_t counts[MAX_PHASES][MAX_FUNCTIONS];
+static uint64_t longest[MAX_PHASES];
 static char *phases[MAX_PHASES] = {"start"};
 static int n_functions, n_phases = 1, phase;
 static const char *out = "counts.txt";
@@ -50,9 +52,13 @@ static int find(char **names, int *n, int most, const char *name)
 
 static void end_phase(void)
 {
-    for (int i = 0; i < n_functions; i++)
+    uint64_t total = 0;
+    for (int i = 0; i < n_functions; i++) {
         counts[phase][i] += running[i];
-    memset(running, 0, sizeof running);
+        total += running[i];
+        running[i] = 0;
+    }
+    longest[phase] = total > longest[phase] ? total : longest[phase];
 }
 
 static void enter_phase(unsigned cpu, void *name)
@@ -80,10 +86,12 @@ static void finished(qemu_plugin_id_t id, void *unused)
     (void)unused;
     end_phase();
     FILE *file = fopen(out, "w");
-    for (int i = 0; file && i < n_phases; i++)
+    for (int i = 0; file && i < n_phases; i++) {
+        fprintf(file, "%s\tlongest\t%llu\n", phases[i], (unsigned long long)longest[i]);
         for (int j = 0; j < n_functions; j++)
             if (counts[i][j])
                 fprintf(file, "%s\t%s\t%llu\n", phases[i], functions[j], (unsigned long long)counts[i][j]);
+    }
     if (!file || fclose(file))
         perror(out);
 }

@@ -22,7 +22,7 @@ PHASE(frontend)
 PHASE(network)
 PHASE(rest)
 
-enum { BLOCK = 480 }; /* 10 ms at 48 kHz */
+enum { BLOCK = 480, STEP_BUDGET = 100000 }; /* 10 ms at 48 kHz; multiplications */
 
 static AscState state;
 static int16_t block[BLOCK];
@@ -84,13 +84,13 @@ static int windows(int in, int out, const char *which)
     while (io_read(in, state.columns, n_bytes) == n_bytes)
         for (int member = first; member <= last; member++) {
             int8_t output[ASC_MODEL_N_LABELS];
-            asc_phase_network();
             asc_model_begin(&state.model, member);
             int status;
-            do
-                status = asc_model_step(&state.model, &window, 100000);
-            while (status == ASC_MODEL_MORE);
-            asc_phase_rest();
+            do {
+                asc_phase_network();
+                status = asc_model_step(&state.model, &window, STEP_BUDGET);
+                asc_phase_rest();
+            } while (status == ASC_MODEL_MORE);
             if (status != ASC_MODEL_DONE || asc_model_output(&state.model, output) != 0)
                 return fail("error: a member cannot be run\n");
             if (io_write(out, output, sizeof output) != 0)
