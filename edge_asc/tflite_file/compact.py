@@ -7,6 +7,8 @@ are products of two others). Sparse weights are encoded anew, and equal parts of
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from edge_asc.tflite_file.encode import encode, smallest_layout
@@ -56,6 +58,7 @@ class _CompactWriter(GraphWriter):
     def __init__(self, model: Model, candidates: set[int]) -> None:
         super().__init__()
         self.candidates = candidates
+        self.dense_layers = {operator.inputs[1] for operator in model.operators if operator.name == "FULLY_CONNECTED"}
         self.biases = {operator.inputs[2] for operator in model.operators if _bias_scale_unread(operator, model)}
 
     def constant_of(self, tensor: Tensor) -> None:
@@ -77,8 +80,11 @@ class _CompactWriter(GraphWriter):
         """Store the tensor sparse, if that is smaller."""
         assert tensor.data is not None
         values = tensor.data.astype(tensor.stored_dtype)
-        # XNNPACK takes what DENSIFY and DEQUANTIZE make of float weights, but nothing behind a RESHAPE.
-        layout, n_bytes = smallest_layout(values, itemsize=values.itemsize, may_reshape=values.dtype == np.int8)
+        # XNNPACK takes what DENSIFY and DEQUANTIZE make of float weights, but nothing behind a RESHAPE. Of int8 weights
+        # it takes nothing that DENSIFY makes, and in a dense layer refuses the whole file unless a RESHAPE hides it.
+        reshape: Literal["never", "may", "must"] = (
+            "never" if values.dtype != np.int8 else "must" if tensor.index in self.dense_layers else "may")
+        layout, n_bytes = smallest_layout(values, itemsize=values.itemsize, reshape=reshape)
         if n_bytes + _DENSIFY_BYTES >= values.nbytes:
             return False
         stored, sparsity = encode(values, layout)
@@ -92,15 +98,9 @@ class _CompactWriter(GraphWriter):
         if widens:
             self.operator("DEQUANTIZE", [dense], [tensor.index], version=3)
         else:
-            reshape = Operator("RESHAPE", 1, (dense,), (tensor.index,))
-            self.operator("RESHAPE", [dense], [tensor.index], options=options_table(reshape, tensor.shape))
+            step = Operator("RESHAPE", 1, (dense,), (tensor.index,))
+            self.operator("RESHAPE", [dense], [tensor.index], options=options_table(step, tensor.shape))
         return True
-
-    def step(self, operator: Operator, model: Model) -> None:
-        """An operator of the model; a RESHAPE takes its shape from its options and needs no second input."""
-        if operator.name == "RESHAPE":
-            operator = Operator("RESHAPE", operator.version, operator.inputs[:1], operator.outputs)
-        super().step(operator, model)
 
 
 def _weights(model: Model) -> set[int]:

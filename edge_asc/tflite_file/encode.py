@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +41,21 @@ class Layout:
     """(dimension, size) of a dense block."""
 
 
-def smallest_layout(dense: NDArray[Any], *, itemsize: int, may_reshape: bool) -> tuple[Layout, int]:
+def smallest_layout(dense: NDArray[Any], *, itemsize: int,
+                    reshape: Literal["never", "may", "must"]) -> tuple[Layout, int]:
     """The layout with the fewest bytes, and those bytes (values, arrays and tables).
 
     Args:
         dense: The tensor.
         itemsize: Bytes of one stored value.
-        may_reshape: Whether the tensor may be stored in another shape.
+        reshape: Whether the tensor may or must be stored in another shape.
     """
     occupied = dense != 0
-    shapes = [tuple(dense.shape)]
-    if may_reshape:
-        shapes += [(dense.size // inner, inner) for inner in range(2, 257) if dense.size % inner == 0]
+    shapes = [] if reshape == "must" else [tuple(dense.shape)]
+    if reshape != "never":
+        others = [(dense.size // inner, inner) for inner in range(1, 257) if dense.size % inner == 0]
+        # Three dimensions where no two will do.
+        shapes += [shape for shape in others if shape != dense.shape] or [(*dense.shape, 1)]
     best: tuple[int, Layout] | None = None
     for shape in shapes:
         extra = RESHAPE_BYTES if shape != dense.shape else 0

@@ -178,7 +178,15 @@ def _fold(model: Model) -> Model:
     for operator in kept:
         if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and len(operator.inputs) > 2:
             _restore_bias_scale(tensors, operator)
+    kept = [_without_shape(operator, tensors) for operator in kept]
     return _renumber(tensors, kept, model)
+
+
+def _without_shape(operator: Operator, tensors: list[Tensor]) -> Operator:
+    """A RESHAPE without its second input, a constant that says what the output's shape says too."""
+    if operator.name == "RESHAPE" and len(operator.inputs) == 2 and tensors[operator.inputs[1]].data is not None:
+        return dataclasses.replace(operator, inputs=operator.inputs[:1])
+    return operator
 
 
 def _restore_bias_scale(tensors: list[Tensor], operator: Operator) -> None:

@@ -60,8 +60,8 @@ DensifyOptions:
 BUILTIN_OPTIONS = {
     1: "Conv2DOptions", 2: "DepthwiseConv2DOptions", 5: "Pool2DOptions", 8: "FullyConnectedOptions",
     9: "SoftmaxOptions", 10: "ConcatenationOptions", 11: "AddOptions", 17: "ReshapeOptions", 21: "MulOptions",
-    22: "PadOptions", 27: "ReducerOptions", 28: "SubOptions", 46: "DequantizeOptions", 65: "AddNOptions",
-    93: "QuantizeOptions", 105: "DensifyOptions",
+    22: "PadOptions", 27: "ReducerOptions", 28: "SubOptions", 38: "DequantizeOptions", 82: "AddNOptions",
+    89: "QuantizeOptions", 99: "DensifyOptions",
 }
 UNIONS = {
     "SparseIndexVector": {1: "Int32Vector", 2: "Uint16Vector", 3: "Uint8Vector"},
@@ -79,9 +79,9 @@ OPERATORS = {
 OPERATOR_CODES = {name: code for code, name in OPERATORS.items()}
 
 OPTIONS_OF = {
-    "ADD": 11, "AVERAGE_POOL_2D": 5, "CONCATENATION": 10, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "DEQUANTIZE": 46,
+    "ADD": 11, "AVERAGE_POOL_2D": 5, "CONCATENATION": 10, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "DEQUANTIZE": 38,
     "FULLY_CONNECTED": 8, "MAX_POOL_2D": 5, "MUL": 21, "RESHAPE": 17, "SOFTMAX": 9, "PAD": 22, "MEAN": 27, "SUB": 28,
-    "ADD_N": 65, "QUANTIZE": 93, "DENSIFY": 105,
+    "ADD_N": 82, "QUANTIZE": 89, "DENSIFY": 99,
 }
 """Operator -> the options it carries; the others carry none."""
 OPTIONAL_OPTIONS = frozenset({"DENSIFY", "DEQUANTIZE", "QUANTIZE", "RESHAPE", "PAD", "ADD_N"})

@@ -87,7 +87,7 @@ def _levels(shape: tuple[int, ...], sparsity: Table, where: str) -> list[tuple[T
         blocks.append((level, size, strides[dim]))
         outer[dim] //= size
         strides[dim] *= size
-    levels = [(level, outer[dim], strides[dim]) for dim, level in zip(order, metadata, strict=False)]
+    levels = [(level, outer[dim], strides[dim]) for dim, level in zip(order[:rank], metadata[:rank], strict=True)]
     for level, size, _ in levels:
         if level.value("format") not in (DENSE, SPARSE_CSR):
             raise _wrong(where, "a level's format", level.value("format"), f"{DENSE} or {SPARSE_CSR}")

@@ -37,6 +37,7 @@ class GraphWriter:
     def __init__(self) -> None:
         self.tensors: list[Table] = []
         self._buffers = [Table("Buffer")]
+        self._places: dict[bytes, int] = {}
         self._operators: list[Table] = []
         self._codes: list[tuple[str, int]] = []
 
@@ -63,9 +64,11 @@ class GraphWriter:
         return len(self.tensors) - 1
 
     def buffer(self, content: bytes) -> int:
-        """A buffer; equal ones are one in the end."""
-        self._buffers.append(Table("Buffer", data=np.frombuffer(content, np.uint8)))
-        return len(self._buffers) - 1
+        """The buffer with this content."""
+        if content not in self._places:
+            self._places[content] = len(self._buffers)
+            self._buffers.append(Table("Buffer", data=np.frombuffer(content, np.uint8)))
+        return self._places[content]
 
     def operator(self, name: str, inputs: list[int], outputs: list[int], *, version: int = 1,
                  options: Table | None = None) -> None:
