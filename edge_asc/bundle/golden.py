@@ -29,6 +29,8 @@ class Golden:
     """Variant -> float32 [n_members, n_labels], dequantised probabilities, members in the manifest's order."""
     probabilities: NDArray[np.float32]
     """float32 [n_labels], the ensemble's answer in the default variant."""
+    deflate: bool = True
+    """Whether the file is compressed by itself; one that is packed afterwards is smaller in the end if not."""
 
     def to_bytes(self) -> bytes:
         """The npz file; samples that 16 bits hold without loss are stored in 16 bits."""
@@ -40,7 +42,8 @@ class Golden:
         arrays |= {"samples": samples, "features": np.asarray(self.features, np.float32),
                    "probabilities": np.asarray(self.probabilities, np.float32)}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        save = np.savez_compressed if self.deflate else np.savez
+        save(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     @classmethod

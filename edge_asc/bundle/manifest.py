@@ -17,11 +17,15 @@ from edge_asc.spec import FeatureSpec
 
 FORMAT_VERSION = 1
 MANIFEST, GOLDEN, AUDIT, MODEL_CARD = "manifest.json", "golden.npz", "audit.json", "MODEL_CARD.md"
+SIGNATURE = "manifest.sig"
+"""Of manifest.json's bytes; in bundles that were signed."""
 COPY_AGAIN = "Copy the bundle again from where it was made, or make it again."
 _UPGRADE = "Upgrade edge-asc: pip install --upgrade edge-asc"
 STRANGER = "Do not use this bundle unless you know who made it."
-_MAX_MANIFEST_BYTES = 1 << 20
+MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 256 << 20
+_MAX_DEPTH = 8
+_TAKEN = (MANIFEST, SIGNATURE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -81,17 +85,19 @@ class Manifest:
                 "files": {name: asdict(entry) for name, entry in self.files.items()}, "made": dict(self.made)}
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read and check the manifest of the bundle at `path`."""
+def read_manifest(path: Path) -> bytes:
+    """The bytes of the manifest of the bundle at `path`, as far as it can be one."""
     manifest = path / MANIFEST
     if not manifest.is_file():
         found = "no such folder" if not path.exists() else "a file" if path.is_file() else f"no {MANIFEST} in it"
         raise BundleError(f"{path} is not a bundle", found=found, wanted=f"a folder with {MANIFEST}",
                           fix="Give the folder that `edge-asc convert` or `edge-asc demo` made.")
-    if (n_bytes := manifest.stat().st_size) > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{manifest} is too large for a manifest", found=f"{n_bytes} bytes",
-                          wanted=f"at most {_MAX_MANIFEST_BYTES}", fix=COPY_AGAIN)
-    return parse_manifest(parse_json(manifest.read_bytes(), where=str(manifest)), where=str(manifest))
+    with manifest.open("rb") as file:
+        data = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{manifest} is too large for a manifest", wanted=f"at most {MAX_MANIFEST_BYTES} bytes",
+                          fix=COPY_AGAIN)
+    return data
 
 
 def parse_json(data: bytes, *, where: str) -> object:
@@ -159,9 +165,11 @@ def _parse_file(parent: _Keys, name: str) -> FileEntry:
     entry = FileEntry(file=keys.get("file", str), sha256=keys.get("sha256", str), n_bytes=keys.get("n_bytes", int))
     keys.done()
     parts = entry.file.split("/")
-    if not all(_NAME.fullmatch(part) for part in parts):
+    if not all(_NAME.fullmatch(part) for part in parts) or len(parts) > _MAX_DEPTH:
         raise BundleError(f"{keys.where}: the path leads out of the bundle or has odd characters",
                           found=repr(entry.file)[:200], wanted="a relative path of plain names", fix=STRANGER)
+    if entry.file in _TAKEN:
+        raise keys.error("file", found=entry.file, wanted="the name of another file")
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
         raise keys.error("sha256", found=repr(entry.sha256), wanted="64 hex digits")
     if not 0 <= entry.n_bytes <= _MAX_FILE_BYTES:

@@ -17,10 +17,12 @@ from edge_asc.bundle.manifest import (
     GOLDEN,
     MANIFEST,
     MODEL_CARD,
+    SIGNATURE,
     STRANGER,
     FileEntry,
     Manifest,
     parse_json,
+    parse_manifest,
     read_manifest,
 )
 from edge_asc.errors import BundleError
@@ -33,14 +35,24 @@ class Bundle(Manifest):
     path: Path
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, *, public_key: str | Path | None = None) -> Bundle:
         """Read and check a bundle: version, keys, presence, sizes and hashes of every file.
 
+        Args:
+            path: Its folder.
+            public_key: A file with an Ed25519 public key; the manifest must be signed by its holder then.
+
         Raises:
-            BundleError: Anything at all is not as the manifest says.
+            BundleError: Anything at all is not as the manifest says, or the signature is not as wanted.
+            InputError: `public_key` is not such a file.
         """
         path = Path(path)
-        bundle = cls(path=path, **vars(read_manifest(path)))
+        data, where = read_manifest(path), str(path / MANIFEST)
+        if public_key is not None:
+            from edge_asc.bundle.signing import verify
+
+            verify(data, _signature(path), public_key=public_key, where=str(path))
+        bundle = cls(path=path, **vars(parse_manifest(parse_json(data, where=where), where=where)))
         for entry in bundle.all_files():
             bundle.read(entry)
         return bundle
@@ -107,6 +119,13 @@ class Bundle(Manifest):
             raise BundleError(f"{where} has changed since the bundle was made", found=f"sha256 {digest[:12]}…",
                               wanted=f"{entry.sha256[:12]}…", fix=COPY_AGAIN)
         return data
+
+
+def _signature(path: Path) -> bytes | None:
+    if not (path / SIGNATURE).is_file():
+        return None
+    with (path / SIGNATURE).open("rb") as file:
+        return file.read(4096)
 
 
 def shipped_bundle() -> Path:

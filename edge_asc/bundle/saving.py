@@ -1,6 +1,6 @@
 """Writing a bundle: into a folder beside the target, checked as a reader would, then renamed into place.
 
-A run that is killed half-way leaves the old bundle, or none, and never a half-written one.
+A run that is killed half-way leaves the old bundle, or none where there was none, and never a half-written one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 from edge_asc.bundle.golden import Golden
 from edge_asc.bundle.manifest import AUDIT, GOLDEN, MANIFEST, MODEL_CARD, FileEntry, MemberEntry
 from edge_asc.bundle.reading import Bundle
-from edge_asc.errors import BundleError
+from edge_asc.bundle.replacing import remove, require_replaceable, swap_in, sync_tree, write_file
 from edge_asc.spec import FeatureSpec
 
 
@@ -49,10 +48,8 @@ def save_bundle(path: str | Path, *, labels: Sequence[str], features: FeatureSpe
         BundleError: Something else than a bundle stands at `path`, or the parts do not fit together.
     """
     path = Path(path)
-    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise BundleError(f"{path} exists and is not a bundle, so it is not replaced",
-                          fix="Choose another place, or move it away.")
-    with _staged(path) as folder:
+    require_replaceable(path)
+    with _staged(Path(os.path.realpath(path))) as folder:
         entries = tuple(_save_member(folder, member) for member in members)
         bundle = Bundle(path=folder, labels=tuple(labels), features=features, members=entries, made=made,
                         default_variant=default_variant)
@@ -62,7 +59,7 @@ def save_bundle(path: str | Path, *, labels: Sequence[str], features: FeatureSpe
         bundle = _with_file(bundle, AUDIT, _json(values))
         card = model_card(bundle) if callable(model_card) else model_card
         bundle = _with_file(bundle, MODEL_CARD, card.encode())
-        _write(folder, MANIFEST, _json(bundle.to_json()))
+        write_file(folder, MANIFEST, _json(bundle.to_json()))
         Bundle.load(folder)
     return Bundle.load(path)
 
@@ -83,12 +80,7 @@ def _json(values: Mapping[str, Any]) -> bytes:
 
 
 def _write(folder: Path, name: str, data: bytes) -> FileEntry:
-    where = folder / name
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with where.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(folder, name, data)
     return FileEntry(file=name, sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data))
 
 
@@ -99,33 +91,9 @@ def _staged(path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
     try:
         yield folder
-        folder.chmod(0o755)  # mkdtemp's 0700 would keep a service user out
-        for directory in [folder, *(d for d in folder.rglob("*") if d.is_dir())]:
-            _sync(directory)
-        _replace(folder, path)
-        _sync(path.parent)
+        sync_tree(folder)
+        old = swap_in(folder, path, aside=folder.with_suffix(".old"))
+        if old is not None:
+            remove(old)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; a folder cannot be renamed over a full one, so the old steps aside first."""
-    if not path.exists():
-        new.rename(path)
-        return
-    old = new.with_suffix(".old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        remove(folder)

@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "doctor": "Check this machine: microphone, level, speed, clock, broker, disk.",
     "config": "Check or print the configuration of a listening node.",
     "service": "Install the listener as a systemd service.",
+    "bundle": "Pack a bundle into one small file, put one in place safely, go back, sign.",
     "verify": "Check a bundle's hashes and replay its golden clip.",
     "audit": "Weights, MACs and bytes of a bundle against a budget.",
     "dataset": "Check, import and cache data sets.",

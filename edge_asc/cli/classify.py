@@ -17,14 +17,15 @@ from edge_asc.errors import EdgeAscError
 @ensemble_options
 @click.option("-v", "--verbose", is_flag=True, help="Say what is running on standard error.")
 def command(files: tuple[str, ...], as_json: bool, bundle_path: str | None, variant: str | None, runtime: str,
-            n_threads: int, verbose: bool) -> int:
+            n_threads: int, public_key: str | None, verbose: bool) -> int:
     """Name the scene of each FILE: the mean answer over its non-overlapping windows.
 
     A file that cannot be used is reported, the others are still done, and the exit status is 1.
     """
     from edge_asc.classify import classify_file
 
-    ensemble = load(bundle_path, variant=variant, runtime=runtime, n_threads=n_threads)
+    ensemble = load(bundle_path, variant=variant, runtime=runtime, n_threads=n_threads,
+                    public_key=public_key)
     if verbose:
         note(ensemble.description)
     n_failed = 0

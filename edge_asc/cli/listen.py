@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 # Option -> setting of the configuration that it overrides when it is given.
 _SETTINGS = {
     "device": "microphone.device", "hop_s": "listen.hop_s", "bundle_path": "listen.bundle", "variant": "listen.variant",
-    "runtime": "listen.runtime", "n_threads": "listen.n_threads", "smooth_s": "decide.smooth_s",
-    "mean_of": "decide.mean_of", "enter": "decide.enter", "leave": "decide.leave", "min_hold_s": "decide.min_hold_s",
-    "unknown_below": "decide.unknown_below", "unknown_entropy": "decide.unknown_entropy",
+    "runtime": "listen.runtime", "public_key": "listen.public_key", "n_threads": "listen.n_threads",
+    "smooth_s": "decide.smooth_s", "mean_of": "decide.mean_of", "enter": "decide.enter", "leave": "decide.leave",
+    "min_hold_s": "decide.min_hold_s", "unknown_below": "decide.unknown_below",
+    "unknown_entropy": "decide.unknown_entropy",
 }
 
 
@@ -89,7 +90,7 @@ def command(context: click.Context, /, mic: bool, device: str | None, path: str 
         settings["decide.each_hop"] = False
     config = load_config(config_path, settings)
     ensemble = load(config.listen.bundle, variant=config.listen.variant, runtime=config.listen.runtime,
-                    n_threads=config.listen.n_threads)
+                    n_threads=config.listen.n_threads, public_key=config.listen.public_key)
     if verbose:
         note(ensemble.description)
     source, counts = _source(config, mic=mic, path=path, realtime=realtime, rate_hz=ensemble.features.sample_rate_hz,
@@ -111,9 +112,9 @@ def _given_options(context: click.Context) -> dict[str, Any]:
 
     settings = {setting: context.params[name] for name, setting in _SETTINGS.items()
                 if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    if "listen.bundle" in settings:
+    for name in {"listen.bundle", "listen.public_key"} & settings.keys():
         # A path in a configuration is relative to its file, one on the command line to where we are.
-        settings["listen.bundle"] = str(Path(settings["listen.bundle"]).absolute())
+        settings[name] = str(Path(settings[name]).absolute())
     return settings
 
 

@@ -22,14 +22,21 @@ def runtime_option(command: Command) -> Command:
                         help="The TFLite interpreter; auto takes the first that is installed.")(command)
 
 
+def public_key_option(command: Command) -> Command:
+    """--public-key."""
+    return click.option("--public-key", type=click.Path(), metavar="FILE", help="Use only a bundle that was signed "
+                        "with the key of which this is the public half.")(command)
+
+
 def ensemble_options(command: Command) -> Command:
-    """--bundle, --variant, --runtime and --threads, to be handed to `load` under these names."""
+    """--bundle, --public-key, --variant, --runtime and --threads, to be handed to `load` under these names."""
     options: tuple[Callable[[Command], Command], ...] = (
         click.option("--threads", "n_threads", type=click.IntRange(1, 64), default=1, show_default=True,
                      help="Threads inside one inference."),
         runtime_option,
         click.option("--variant", metavar="NAME", help="Precision and encoding, such as int8-dense; the bundle's "
                      "default otherwise."),
+        public_key_option,
         click.option("--bundle", "bundle_path", type=click.Path(), metavar="DIR",
                      help="The bundle to use; the one in the box otherwise."),
     )
@@ -38,12 +45,13 @@ def ensemble_options(command: Command) -> Command:
     return command
 
 
-def load(bundle_path: str | Path | None, *, variant: str | None, runtime: str, n_threads: int) -> Ensemble:
+def load(bundle_path: str | Path | None, *, variant: str | None, runtime: str, n_threads: int,
+         public_key: str | Path | None = None) -> Ensemble:
     """The ensemble that `ensemble_options` asked for."""
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import load_ensemble
 
-    bundle = Bundle.load(bundle_path or shipped_bundle())
+    bundle = Bundle.load(bundle_path or shipped_bundle(), public_key=public_key)
     return load_ensemble(bundle, variant=variant, runtime=runtime, n_threads=n_threads, notify=note)
 
 

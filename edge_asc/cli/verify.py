@@ -7,7 +7,7 @@ import json
 
 import click
 
-from edge_asc.cli.options import note, runtime_option
+from edge_asc.cli.options import note, public_key_option, runtime_option
 from edge_asc.errors import VerificationError
 
 
@@ -16,10 +16,11 @@ from edge_asc.errors import VerificationError
 @click.option("--variant", "variants", multiple=True, metavar="NAME", help="A variant to replay; may be repeated. The "
               "bundle's default otherwise.")
 @click.option("--all-variants", is_flag=True, help="Replay every variant.")
+@public_key_option
 @runtime_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of the checks, for a program.")
 def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bool, runtime: str,
-            as_json: bool) -> None:
+            public_key: str | None, as_json: bool) -> None:
     """Check every file of BUNDLE (the one in the box otherwise) against its hash, then replay the golden clip.
 
     The clip goes from its samples through the front end and every member. What comes out must agree with what was
@@ -30,7 +31,7 @@ def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bo
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import verify_bundle
 
-    bundle = Bundle.load(bundle_path or shipped_bundle())
+    bundle = Bundle.load(bundle_path or shipped_bundle(), public_key=public_key)
     checks = verify_bundle(bundle, variants=bundle.variants if all_variants else variants or None, runtime=runtime,
                            notify=note)
     if as_json:

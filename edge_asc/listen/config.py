@@ -55,6 +55,8 @@ class Listen:
 
     bundle: Path | None = None
     """Folder of the bundle; the one in the box unless set."""
+    public_key: Path | None = None
+    """Public half of the key with which the bundle must be signed; anybody's bundle is used unless set."""
     variant: str | None = None
     """Precision and encoding, such as "int8-dense"; the bundle's default unless set."""
     runtime: str = "auto"
