@@ -218,7 +218,7 @@ def check_config(config: Config) -> list[str]:
     if config.listen.bundle:
         from edge_asc.bundle import Bundle
 
-        Bundle.load(config.listen.bundle)
+        Bundle.load(config.listen.bundle, public_key=config.listen.public_key)
     if mqtt := config.mqtt:
         broker = mqtt.broker(client_id=config.node.name)
         password = read_password(broker)

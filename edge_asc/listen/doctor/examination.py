@@ -34,7 +34,7 @@ def examine(config: Config, *, listen_s: float = 3.0) -> Iterator[Finding]:
     """
     bundle = None
     try:
-        bundle = Bundle.load(config.listen.bundle or shipped_bundle())
+        bundle = Bundle.load(config.listen.bundle or shipped_bundle(), public_key=config.listen.public_key)
         names = ", ".join(member.name for member in bundle.members)
         yield Finding(about="bundle", verdict=GOOD, found=f"{bundle.path}: {names}; every file as its manifest says")
     except EdgeAscError as error:
