@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asc.audit.budgets import COUNTS, DEFAULT_BUDGET, PRESETS, Budget
 from edge_asc.audit.layers import LayerSize, count_model, peak_activation_bytes
-from edge_asc.errors import InputError, OverBudgetError
+from edge_asc.errors import BundleError, InputError, OverBudgetError
 from edge_asc.tflite_file import read_model
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PRECISION_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """What the challenge's rule charges for one parameter."""
+_COUNTS = ("n_parameters", "n_nonzero", "n_nonzero_without_batchnorm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def audit_bundle(bundle: Bundle, *, budgets: Sequence[Budget] = PRESETS[DEFAULT_
     if variant not in bundle.variants:
         raise InputError(f"{bundle.path} has no variant {variant!r}", wanted=f"one of {', '.join(bundle.variants)}")
     if keras is None:
-        keras = bundle.audit().get("keras", {})
+        keras = _recorded(bundle)
     layers: dict[str, list[LayerSize]] = {}
     variants: dict[str, list[MemberSizes]] = {}
     for each in bundle.variants:
@@ -138,6 +139,17 @@ def audit_bundle(bundle: Bundle, *, budgets: Sequence[Budget] = PRESETS[DEFAULT_
               for budget in budgets]
     return Audit(variant=variant, layers=layers, variants=variants, checks=checks,
                  counts_batchnorm=all(member.name in keras for member in bundle.members))
+
+
+def _recorded(bundle: Bundle) -> Mapping[str, Mapping[str, int]]:
+    """What the bundle's audit.json says about its members before conversion; nothing if it is silent."""
+    counts = bundle.audit().get("keras", {})
+    if not isinstance(counts, dict) or not all(
+            isinstance(member, dict) and all(type(member.get(name)) is int for name in _COUNTS)
+            for member in counts.values()):
+        raise BundleError(f"{bundle.path}: audit.json does not say how the members were counted",
+                          wanted=f"{', '.join(_COUNTS)} for each", fix="Make the bundle again.")
+    return counts
 
 
 def _member_sizes(name: str, data: bytes, variant: str,
@@ -163,8 +175,8 @@ def _sum(members: Sequence[MemberSizes]) -> MemberSizes:
 
     return MemberSizes(
         name="ensemble", precision_bytes=members[0].precision_bytes, ram_bytes=max(m.ram_bytes for m in members),
-        **{name: total(name) for name in ("n_parameters", "n_nonzero", "n_nonzero_without_batchnorm", "file_bytes",
-                                          "compressed_bytes", "weights_bytes", "macs", "macs_nonzero")})
+        **{name: total(name) for name in (*_COUNTS, "file_bytes", "compressed_bytes", "weights_bytes", "macs",
+                                          "macs_nonzero")})
 
 
 def amount(value: int, unit: str) -> str:

@@ -183,9 +183,14 @@ def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[_Con
         with np.load(run.folder(name) / "validation.npz") as archive:
             by_keras.append(archive[which][places])
     found = {"keras": score(np.mean(by_keras, axis=0), truth, labels=LABELS)}
+    by_precision: dict[str, Scores] = {}
     for variant in members[0].member.models:
-        by_file = [_run(each.member.models[variant], windows) for each in members]
-        found[variant] = score(np.mean(by_file, axis=0), truth, labels=LABELS)
+        # A sparse and a dense file of one precision are one network once they are loaded.
+        precision = variant.partition("-")[0]
+        if precision not in by_precision:
+            by_file = [_run(each.member.models[variant], windows) for each in members]
+            by_precision[precision] = score(np.mean(by_file, axis=0), truth, labels=LABELS)
+        found[variant] = by_precision[precision]
     return found
 
 
