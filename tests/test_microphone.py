@@ -96,7 +96,7 @@ class StandIn(types.ModuleType):
     def InputStream(self, **settings: Any) -> Any:
         if self.opening:
             raise self.opening
-        stream = types.SimpleNamespace(settings=settings, start=lambda: None, closed=False)
+        stream = types.SimpleNamespace(settings=settings, start=lambda: None, closed=False, active=True)
         stream.close = lambda ignore_errors: setattr(stream, "closed", True)
         self.streams.append(stream)
         return stream

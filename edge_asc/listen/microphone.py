@@ -22,8 +22,10 @@ from edge_asc.listen.reopening import SteadySource
 from edge_asc.quiet import captured_stderr
 
 RING_S = 10.0
-STUCK_S = 3.0
+STUCK_S = 2.5
 """A microphone that delivers nothing for so long is dead."""
+_DOUBTFUL_S = 0.5
+"""After so long without samples PortAudio is asked whether the stream still lives."""
 _POLL_S = 0.01
 
 
@@ -138,7 +140,7 @@ class Microphone:
         """Blocks as they arrive.
 
         Raises:
-            DeviceError: Nothing has arrived for 3 s.
+            DeviceError: The stream is dead, or nothing has arrived for 2.5 s.
         """
         resampler = StreamResampler(self.device_rate_hz, self.sample_rate_hz)
         self.ring.last_write_s = time.monotonic()
@@ -146,9 +148,10 @@ class Microphone:
             arrived_s = self.ring.last_write_s
             frames, n_lost = self.ring.read()
             if not len(frames):
-                if time.monotonic() - arrived_s > STUCK_S:
+                silent_s = time.monotonic() - arrived_s
+                if silent_s > STUCK_S or (silent_s > _DOUBTFUL_S and not self._stream.active):
                     raise DeviceError(f"the microphone {self.device.name!r} has gone silent on us",
-                                      found=f"no samples for {STUCK_S:g} s", wanted="a steady stream",
+                                      found=f"no samples for {silent_s:.1f} s", wanted="a steady stream",
                                       fix="Check the plug and the sound server, then start again.")
                 time.sleep(_POLL_S)
                 continue
