@@ -33,7 +33,7 @@ test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
 	$(BIN)/python -m pytest -m slow
 
 firmware: $(VENV)/.stamp system-packages      ## the bundle in the box as C, run on emulated microcontrollers
-	$(BIN)/edge-asc firmware --out out/firmware --force
+	$(BIN)/edge-asc firmware --out out/firmware
 	$(BIN)/edge-asc firmware verify out/firmware --board stm32f405
 
 lint: $(VENV)/.stamp          ## ruff and mypy --strict

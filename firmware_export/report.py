@@ -46,7 +46,8 @@ def verification_table(verification: Verification, *, board: Board | None = None
               [_millions(r.longest_step_instructions) for r in results])]
     if board:
         rows.append((f"ensemble on {board.name}, ESTIMATE, s per window", [_estimate(r, board) for r in results]))
-    return _aligned([("", [result.target.name for result in results]), *rows])
+    measured = [(title, cells) for title, cells in rows if set(cells) != {"-"}]
+    return _aligned([("", [result.target.name for result in results]), *measured])
 
 
 def verification_json(verification: Verification, *, board: Board | None = None) -> dict[str, Any]:

@@ -44,11 +44,12 @@ def command() -> None:
 @click.option("--spare-frames", "n_spare_frames", type=click.IntRange(0, 100_000), metavar="N",
               help="Frames that may arrive while a window is being classified. Otherwise as many as the board is "
               "estimated to need, or 96.")
-@click.option("--force", is_flag=True, help="Replace an export that is already there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for a program.")
 def export(bundle_path: str | None, out_path: str, board_name: str | None, members: str | None, form: str,
-           n_spare_frames: int | None, force: bool, as_json: bool) -> None:
+           n_spare_frames: int | None, as_json: bool) -> None:
     """Write BUNDLE (the one in the box otherwise) as C99 into DIR: samples in, a scene out.
+
+    An earlier export at DIR is replaced once the new one is complete.
 
     No interpreter, no memory allocation, no operating system. The networks' int8 variant is used. With --board, the
     stripes in which the networks run and the spare frames are chosen for its RAM and clock.
@@ -62,12 +63,20 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
     from firmware_export.boards import find_board
     from firmware_export.export import export_bundle
     from firmware_export.fitting import estimated_s
+    from firmware_export.tflm import export_tflm
 
     bundle = Bundle.load(bundle_path or shipped_bundle())
     board = find_board(board_name) if board_name else None
     chosen = tuple(name.strip() for name in members.split(",")) if members else None
-    exported = export_bundle(bundle, Path(out_path), members=chosen, board=board, form=form, force=force,
-                             n_spare_frames=n_spare_frames, command=shlex.join(["edge-asc", *sys.argv[1:]]))
+    typed = shlex.join(["edge-asc", *sys.argv[1:]])
+    if form == "tflm":
+        arrays = export_tflm(bundle, Path(out_path), members=chosen, command=typed)
+        click.echo(json.dumps(arrays, indent=1) if as_json else
+                   f"{out_path}: {arrays['flash_bytes'] / 1024:.1f} KiB of models, "
+                   f"{arrays['arena_bytes'] / 1024:.1f} KiB of tensor arena")
+        return
+    exported = export_bundle(bundle, Path(out_path), members=chosen, board=board, n_spare_frames=n_spare_frames,
+                             command=typed)
     sizes = exported.sizes()
     if as_json:
         click.echo(json.dumps(sizes, indent=1))
