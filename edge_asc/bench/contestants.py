@@ -1,0 +1,116 @@
+"""Who is measured: an engine with a bundle's members, or a peer in an environment of its own, each as two programs.
+
+`serve` is a worker (see serve.py) whose tasks are timed in turns with everyone else's; `program` is the real thing: PCM
+on standard input, one line for each answer on standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import edge_asc
+from edge_asc.bundle import Bundle
+from edge_asc.errors import EdgeAscError
+from edge_asc.runtime import RUNTIMES, find_runtime
+
+ROOT = Path(edge_asc.__file__).parents[1]
+NO_DELEGATE = ", no delegate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One thing that is measured."""
+
+    name: str
+    serve: tuple[str, ...]
+    """Command line of the worker, without its settings."""
+    settings: Mapping[str, Any]
+    program: tuple[str, ...] = ()
+    """Command line of the streaming program; empty if there is none."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """For tables: engine, variant, n_threads, n_members, hop_s."""
+
+    def environment(self) -> dict[str, str]:
+        """This source tree, and nobody's threads but those that were asked for."""
+        n_threads = str(self.about.get("n_threads", 1))
+        return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3",
+                **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), n_threads)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A runtime that works here, and the Python that has it."""
+
+    name: str
+    runtime: str
+    delegate: bool
+    python: str
+
+
+def find_engines(*, tflite_python: str | None = None) -> tuple[list[Engine], dict[str, str]]:
+    """Every engine that works on this machine, and why the others do not.
+
+    Args:
+        tflite_python: A Python that has tflite-runtime, which needs an environment of its own.
+
+    Returns:
+        Engines in the order of `RUNTIMES`, each with and without its delegate; name -> reason for the rest.
+    """
+    engines: list[Engine] = []
+    absent: dict[str, str] = {}
+    for runtime in (*RUNTIMES, "native"):
+        if runtime not in RUNTIMES:
+            absent.setdefault(runtime, "this version has no such engine")
+            continue
+        python = sys.executable
+        if runtime == "tflite-runtime" and tflite_python:
+            python = tflite_python
+        reason = _missing(runtime, python)
+        if reason:
+            absent[runtime] = reason
+            continue
+        engines.append(Engine(name=runtime, runtime=runtime, delegate=True, python=python))
+        if runtime != "native":
+            engines.append(Engine(name=runtime + NO_DELEGATE, runtime=runtime, delegate=False, python=python))
+    return engines, absent
+
+
+def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int = 1, n_members: int | None = None,
+               hop_s: float = 1.0) -> Contestant:
+    """A bundle on an engine. The program is `edge-asc listen`, which knows no subset of members and no delegate off."""
+    n_members = n_members or len(bundle.members)
+    settings = {"bundle": str(bundle.path), "variant": variant, "runtime": engine.runtime, "delegate": engine.delegate,
+                "n_threads": n_threads, "n_members": n_members, "hop_s": hop_s}
+    parts = [engine.name, variant, *([f"{n_threads} threads"] if n_threads > 1 else []),
+             *([f"{n_members} members"] if n_members < len(bundle.members) else []),
+             *([f"hop {hop_s:g} s"] if hop_s != 1 else [])]
+    program: Sequence[str] = ()
+    if engine.delegate and n_members == len(bundle.members):
+        program = (engine.python, "-m", "edge_asc", "listen", "--stdin", "--json", "--bundle", str(bundle.path),
+                   "--variant", variant, "--runtime", engine.runtime, "--threads", str(n_threads), "--hop", str(hop_s))
+    return Contestant(name=", ".join(parts), serve=(engine.python, "-m", "edge_asc.bench.worker"), settings=settings,
+                      program=tuple(program), about={"engine": engine.name, "variant": variant, "hop_s": hop_s,
+                                                     "n_threads": n_threads, "n_members": n_members})
+
+
+def _missing(runtime: str, python: str) -> str:
+    """Why a runtime cannot be used by a Python; empty if it can."""
+    if python == sys.executable:
+        try:
+            find_runtime(runtime)
+        except EdgeAscError as error:
+            return str(error)
+        return ""
+    code = f"from edge_asc.runtime import find_runtime; find_runtime({runtime!r})"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=120,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
