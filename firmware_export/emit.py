@@ -12,6 +12,7 @@ from firmware_export.lower import WINDOW, Step
 from firmware_export.plan import Plan
 from firmware_export.step_numbers import StepNumbers, fills, step_numbers, tap_distances
 
+_TABLE_TAPS = 96
 _ENCODINGS = {"gaps": "ASC_GAPS", "bits": "ASC_BITS", "all": "ASC_ALL"}
 
 
@@ -78,35 +79,49 @@ def _plan(member: Member) -> str:
     program, parts, steps = plan.program, [f"/* ---- plan {number}: {member.network.name} and its like ---- */\n"], []
     writers = [sum(step.output == b for step in program.steps) for b in range(len(program.buffers))]
     for index, step in enumerate(program.steps):
-        layer = member.network.layers[step.layers[0]] if step.layers else None
-        taps = "NULL"
-        n_groups, n_taps, depthwise, group_bytes = 0, 0, 0, 0
-        if isinstance(layer, Conv):
-            buffer = program.buffers[step.inputs[0]]
-            distances = tap_distances(layer, step, buffer)
-            taps, n_taps = f"asc_plan{number}_taps{index}", len(distances)
-            n_groups, depthwise = layer.weights.shape[3], layer.depth_multiplier
-            group_bytes = buffer.plane_bytes * layer.stride[0] * layer.stride[1]
-            parts.append(table("uint16_t", taps, distances))
-        elif step.kind == "dense":
-            buffer = program.buffers[step.inputs[0]]
-            n_groups, n_taps = step.n_rows, buffer.n_planes * buffer.n_rows
-        steps.append(_step(step, n_groups, n_taps, depthwise, group_bytes, taps))
+        distances, numbers = _tap_table(member, step)
+        name = f"asc_plan{number}_taps{index}" if distances else "NULL"
+        if distances:
+            parts.append(table("uint16_t", name, distances))
+        steps.append(_step(step, *numbers, name))
     buffers = [f"{{{b.at}, {b.n_planes}, {b.n_rows}, {b.n_slots}, {b.n_columns}, {b.row_pad}, {b.pad_left}, {n}}}"
                for b, n in zip(program.buffers, writers, strict=True)]
     parts.append(table("AscBuffer", f"asc_plan{number}_buffers", buffers, per_line=1))
     parts.append(table("AscStep", f"asc_plan{number}_steps", steps, per_line=1))
     parts.append(f"static const AscPlan asc_plan{number} = {{asc_plan{number}_buffers, asc_plan{number}_steps, "
-                 f"{len(program.buffers)}, {len(program.steps)}, {plan.acc_values}}};\n")
+                 f"{len(program.buffers)}, {len(program.steps)}, {plan.acc_values}, {plan.max_taps}}};\n")
     return "\n".join(parts)
 
 
-def _step(step: Step, n_groups: int, n_taps: int, depthwise: int, group_bytes: int, taps: str) -> str:
+def n_distances(member: Member) -> int:
+    """Entries of all tables of distances of a plan."""
+    return sum(len(_tap_table(member, step)[0]) for step in member.plan.program.steps)
+
+
+def _tap_table(member: Member, step: Step) -> tuple[list[int], tuple[int, ...]]:
+    """Distances of taps, and of AscStep: depthwise, n_taps, n_positions, group_bytes, plane_bytes."""
+    if step.kind == "dense":
+        source = member.plan.program.buffers[step.inputs[0]]
+        n_taps = source.n_planes * source.n_rows
+        return [], (0, n_taps, n_taps * step.n_rows, 0, 0)
+    layer = member.network.layers[step.layers[0]] if step.layers else None
+    if not isinstance(layer, Conv):
+        return [], (0, 0, 0, 0, 0)
+    source = member.plan.program.buffers[step.inputs[0]]
+    per_channel, n_channels = tap_distances(layer, step, source), layer.weights.shape[3]
+    plane_bytes = source.plane_bytes * layer.stride[0] * layer.stride[1]
+    # The more channels share one table, the less often the unpacking has to move on.
+    n_together = max(1, min(n_channels, _TABLE_TAPS // len(per_channel), 0xFFFF // plane_bytes))
+    distances = [channel * plane_bytes + tap for channel in range(n_together) for tap in per_channel]
+    return distances, (layer.depth_multiplier, len(distances), len(per_channel) * n_channels,
+                       n_together * plane_bytes, plane_bytes)
+
+
+def _step(step: Step, *of_weights: object) -> str:
     first, *rest = ["ASC_WINDOW" if index == WINDOW else str(index) for index in step.inputs]
     numbers = [f"ASC_{step.kind.upper()}", first, *(rest or ["0"]), step.output, step.input_plane, step.first_plane,
                step.n_planes, step.n_rows, step.n_columns, step.chunk, step.start_at, step.reach, step.stride,
-               step.left, step.kernel_rows, step.row_stride, step.top, step.pool, *step.phases, n_groups, n_taps,
-               depthwise, group_bytes, taps]
+               step.left, step.kernel_rows, step.row_stride, step.top, step.pool, *step.phases, *of_weights]
     return "{" + ", ".join(map(str, numbers)) + "}"
 
 
@@ -148,7 +163,8 @@ def _layer(prefix: str, of: StepNumbers) -> str:
              prefix + "multipliers" if of.multipliers else "NULL", prefix + "shifts" if of.multipliers else "NULL"]
     encoding = _ENCODINGS[weights.encoding] if weights else of.encoding
     numbers = [np.count_nonzero(weights.values) if weights else 0, encoding,
-               int(weights.count_bytes == 2) if weights else 0, of.zero, of.output_zero, of.low, of.high]
+               int(weights.count_bytes == 2) if weights else 0, of.zero, of.output_zero, of.low, of.high,
+               int(of.narrow)]
     return "{" + ", ".join([*names, *map(str, numbers)]) + "}"
 
 

@@ -21,22 +21,22 @@ from firmware_export.emit import Member, config_header, data_source
 from firmware_export.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
 from firmware_export.fitting import need, settings_for
 from firmware_export.frontend import SPARE_FRAMES, feature_files
-from firmware_export.layers import Conv, Network
+from firmware_export.layers import Conv, Dense, Network
 from firmware_export.levels import InputQuantization
-from firmware_export.lower import lower
+from firmware_export.lower import Program, lower
 from firmware_export.network import read_network
 from firmware_export.packaging import packaging_files
-from firmware_export.plan import FIRMWARE, Plan, Purpose, make_plan
+from firmware_export.plan import FIRMWARE, Plan, Purpose
 from firmware_export.readme import readme
 from firmware_export.sizes import size_report, state_bytes
+from firmware_export.stripes import make_plan
 
 C = Path(__file__).parent / "c"
 _VARIANTS = ("int8-sparse", "int8-dense")
 
 
 def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = None, board: Board | None = None,
-                  form: str = "c", force: bool = False, purpose: Purpose = FIRMWARE,
-                  n_spare_frames: int | None = None, command: str = "") -> Exported:
+                  purpose: Purpose = FIRMWARE, n_spare_frames: int | None = None, command: str = "") -> Exported:
     """Write the C of an ensemble. A folder that holds an earlier export is replaced once the new one is complete.
 
     Args:
@@ -87,8 +87,17 @@ def planned(networks: Sequence[Network], purpose: Purpose = FIRMWARE) -> list[Me
     for structure, network in zip(structures, networks, strict=True):
         if structure not in plans:
             alike = [other for other, s in zip(networks, structures, strict=True) if s == structure]
-            plans[structure] = make_plan(lower(network), max_taps=max_taps(alike), purpose=purpose), len(plans)
+            program = lower(network)
+            plan = make_plan(program, n_values=n_values(alike, program), max_taps=max_taps(alike), purpose=purpose)
+            plans[structure] = plan, len(plans)
     return [Member(network, *plans[structure]) for network, structure in zip(networks, structures, strict=True)]
+
+
+def n_values(networks: Sequence[Network], program: Program) -> list[int]:
+    """Non-zero weights of each step, the mean over members."""
+    layers = [[network.layers[step.layers[0]] for network in networks] if step.layers else [] for step in program.steps]
+    return [sum(int(np.count_nonzero(layer.weights)) for layer in of_step if isinstance(layer, Conv | Dense))
+            // len(networks) for of_step in layers]
 
 
 def max_taps(networks: Sequence[Network]) -> int:

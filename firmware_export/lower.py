@@ -29,8 +29,8 @@ WINDOW = -1
 """As a step's input: the window of features, not a buffer."""
 
 
-DENSE_STATE_BYTES = 8
-"""What a dense layer keeps between pieces beside its sums: its places among values and positions."""
+DENSE_STATE_BYTES = 12
+"""What a dense layer keeps between pieces beside its sums: its place among the weights."""
 
 
 @dataclass

@@ -14,6 +14,8 @@ from firmware_export.lower import WINDOW, Buffer, Program, Step
 ALIGNMENT_BYTES = 4
 TAP_BYTES = 8
 """sizeof(AscTap)"""
+SPARE_TAPS = 5
+"""Room that kernels may use to mark the ends of the list and to align it."""
 NEVER = 1 << 30
 
 
@@ -164,17 +166,8 @@ def finish(program: Program, *, max_taps: int, tile: int) -> Plan:
     acc_values = -(-max(runs, default=0) // even) * even
     columns = [program.buffers[step.inputs[0]] for step in program.steps if step.kind == "dense"]
     gathered = [b.n_planes * b.n_rows for b in columns if b.n_planes > 1]
-    scratch_bytes = max(4 * acc_values + TAP_BYTES * max_taps, *gathered, 0)
+    gathered += [program.buffers[step.inputs[0]].n_rows + step.top + step.kernel_rows + 8
+                 for step in program.steps if step.kind == "max"]
+    scratch_bytes = max(4 * acc_values + TAP_BYTES * (max_taps + SPARE_TAPS), *gathered, 0)
     arena_bytes = place(program, trace, reserved_bytes=-(-scratch_bytes // 4) * 4)
     return Plan(program, trace, tile, acc_values, max_taps, arena_bytes + tile)
-
-
-def make_plan(program: Program, *, max_taps: int, purpose: Purpose) -> Plan:
-    """The widest stripes that fit the purpose."""
-    for chunk in (256, 128, 64, 32, 16, 8, 4, 2, 1):
-        for step in program.steps:
-            step.chunk = min(chunk, step.n_columns)
-        plan = finish(program, max_taps=max_taps, tile=purpose.tile)
-        if plan.arena_bytes <= purpose.arena_bytes:
-            break
-    return plan

@@ -23,6 +23,13 @@ def quantise_multiplier(real: float) -> tuple[int, int]:
     return (0, 0) if shift < -31 else (multiplier, shift)
 
 
+def rescale(value: int, multiplier: int, shift: int) -> int:
+    """What asc_rescale (asc_requant.h) gives: the high half of the doubled product, then a shift, both rounded."""
+    high = (value * (1 << max(0, shift)) * multiplier + (1 << 30)) >> 31
+    mask = (1 << max(0, -shift)) - 1
+    return (high >> max(0, -shift)) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
 def product_scale(input_scale: np.float32, weight_scale: np.float32, output_scale: np.float32) -> float:
     """What turns an accumulator into an output step: products and quotients in float64."""
     return float(input_scale) * float(weight_scale) / float(output_scale)

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_asc.spec import FeatureSpec
-from firmware_export.emit import Member, work
+from firmware_export.emit import Member, n_distances, work
 from firmware_export.exported import Exported
 from firmware_export.step_numbers import step_numbers
+
+# sizeof of the structures of asc_layers.h on a 32-bit part.
+_BUFFER_BYTES, _STEP_BYTES, _LAYER_BYTES, _PLAN_BYTES, _MEMBER_BYTES = 16, 48, 36, 16, 24
 
 
 def model_bytes(members: Sequence[Member]) -> int:
@@ -39,24 +42,21 @@ def state_bytes(spec: FeatureSpec, members: Sequence[Member], *, n_spare_frames:
 
 
 def weight_bytes(member: Member) -> dict[str, int]:
-    """Flash of one member's tables, its plan apart."""
+    """Flash of one member's tables: weights with their positions, quantisation, and what ties them to the steps."""
     weights = quantisation = 0
-    for numbers in step_numbers(member.network, member.plan.program):
-        weights += numbers.weights.n_bytes if numbers.weights else 0
-        quantisation += 4 * len(numbers.bias) + 4 * len(numbers.multipliers) + len(numbers.shifts)
-    return {"weights": weights, "quantisation": quantisation, "steps": 44 * len(member.plan.program.steps)}
+    numbers = step_numbers(member.network, member.plan.program)
+    for of_step in numbers:
+        weights += of_step.weights.n_bytes if of_step.weights else 0
+        quantisation += 4 * len(of_step.bias) + 4 * len(of_step.multipliers) + len(of_step.shifts)
+    return {"weights": weights, "quantisation": quantisation,
+            "steps": _LAYER_BYTES * len(numbers) + len(member.plan.program.buffers) + _MEMBER_BYTES}
 
 
 def plan_bytes(members: Sequence[Member]) -> int:
-    """Flash of all plans: buffers, steps and taps."""
+    """Flash of all plans: buffers, steps and distances of taps."""
     plans = {member.plan_number: member for member in members}
-    total = 0
-    for member in plans.values():
-        program = member.plan.program
-        taps = sum(layer.weights.shape[1] * layer.weights.shape[2] for step in program.steps if step.kind == "conv"
-                   for layer in [member.network.layers[step.layers[0]]] if hasattr(layer, "weights"))
-        total += 16 * len(program.buffers) + 52 * len(program.steps) + 2 * taps
-    return total
+    return sum(_PLAN_BYTES + _BUFFER_BYTES * len(member.plan.program.buffers)
+               + _STEP_BYTES * len(member.plan.program.steps) + 2 * n_distances(member) for member in plans.values())
 
 
 def size_report(exported: Exported, members: Sequence[Member], *, n_spare_frames: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firmware_export.layers import Add, Conv, Dense, Layer, Multiply, Network, Pool, Rescale, Softmax
 from firmware_export.lower import Buffer, Program, Step
+from firmware_export.quantise import rescale
 from firmware_export.weights import SparseWeights, encode
 
 TIMES, PLUS = 1, 2
@@ -30,6 +31,7 @@ class StepNumbers:
     output_zero: int = 0
     low: int = 0
     high: int = 255
+    narrow: bool = False
 
 
 def step_numbers(network: Network, program: Program) -> list[StepNumbers]:
@@ -96,9 +98,17 @@ def _numbers(network: Network, program: Program, step: Step) -> StepNumbers:
 
 def _weighted(layer: Conv | Dense, buffer: Buffer, common: dict[str, Any]) -> StepNumbers:
     sums = layer.weights.astype(np.int64).reshape(layer.weights.shape[0], -1).sum(axis=1)
-    bias = layer.bias - common["zero"] * sums
+    bias, multipliers, shifts = layer.bias - common["zero"] * sums, layer.multipliers.copy(), layer.shifts.copy()
+    for output in np.flatnonzero(~layer.weights.reshape(layer.weights.shape[0], -1).any(axis=1)):
+        # Without weights only a constant is left; as twice that times one half its numbers are small.
+        constant = rescale(int(bias[output]), int(multipliers[output]), int(shifts[output]))
+        bias[output], multipliers[output], shifts[output] = 2 * max(-512, min(512, constant)), 1 << 30, 0
+    bound = 255 * np.abs(layer.weights.astype(np.int64)).reshape(layer.weights.shape[0], -1).sum(axis=1) + np.abs(bias)
+    largest_result = bound * (multipliers / 2.0**31) * 2.0**shifts
+    narrow = bool((bound < 1 << 23).all() and (shifts <= 0).all() and (shifts >= -20).all()
+                  and (largest_result < 32000).all())
     return StepNumbers(weights=encode(ordered_weights(layer, buffer)), bias=bias.tolist(),
-                       multipliers=layer.multipliers.tolist(), shifts=layer.shifts.tolist(), **common)
+                       multipliers=multipliers.tolist(), shifts=shifts.tolist(), narrow=narrow, **common)
 
 
 def _affine(network: Network, times: Multiply | None, plus: Add | None, common: dict[str, Any]) -> StepNumbers:
@@ -116,14 +126,7 @@ def _affine(network: Network, times: Multiply | None, plus: Add | None, common: 
     if plus is not None:
         assert plus.constant is not None
         multipliers[:3], shifts[:3] = plus.multipliers, plus.shifts
-        summands = [_scaled_operand(c, plus.multipliers[1], plus.shifts[1]) for c in plus.constant.tolist()]
+        summands = [rescale(c * (1 << 20), plus.multipliers[1], plus.shifts[1]) for c in plus.constant.tolist()]
     pairs = [number for pair in zip(factors, summands, strict=True) for number in pair]
     return StepNumbers(bias=middle + pairs, multipliers=multipliers, shifts=shifts,
                        encoding=(TIMES if times is not None else 0) | (PLUS if plus is not None else 0), **common)
-
-
-def _scaled_operand(value: int, multiplier: int, shift: int) -> int:
-    """As `scaled_operand` in asc_layers.c."""
-    high = (value * (1 << 20) * multiplier + (1 << 30)) >> 31
-    remainder, threshold = high & ((1 << -shift) - 1), (((1 << -shift) - 1) >> 1) + (high < 0)
-    return (high >> -shift) + (remainder > threshold)

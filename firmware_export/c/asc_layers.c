@@ -1,9 +1,5 @@
 /* Every operator but convolution and fully connected. None of them is hot: they are written to be read. */
-#include "asc_layers.h"
-
-#include "asc_requant.h"
-
-#include <string.h>
+#include "asc_kernel.h"
 
 static const AscBuffer *input_of(const AscPiece *piece)
 {
@@ -23,19 +19,6 @@ static Range inside(uint32_t output, uint32_t stride, uint32_t before, uint32_t 
     return range;
 }
 
-static uint8_t maximum(const AscPiece *piece, uint32_t plane, Range columns, Range rows)
-{
-    const uint32_t pad_left = input_of(piece)->pad_left;
-    uint8_t largest = piece->layer->low;
-    for (uint32_t column = columns.begin; column < columns.end; column++) {
-        const uint8_t *from = asc_input_at(piece, plane, pad_left + column);
-        for (uint32_t row = rows.begin; row < rows.end; row++) {
-            largest = from[row] > largest ? from[row] : largest;
-        }
-    }
-    return largest < piece->layer->high ? largest : piece->layer->high;
-}
-
 static uint8_t average(const AscPiece *piece, uint32_t plane, Range columns, Range rows)
 {
     const uint32_t pad_left = input_of(piece)->pad_left;
@@ -51,18 +34,63 @@ static uint8_t average(const AscPiece *piece, uint32_t plane, Range columns, Ran
     return (uint8_t)asc_clamp(mean + 128, piece->layer->low, piece->layer->high);
 }
 
+static void average_column(const AscPiece *piece, uint32_t plane, Range columns, uint8_t *to)
+{
+    const AscStep *step = piece->step;
+    for (uint32_t row = 0; row < step->n_rows; row++) {
+        const Range rows = inside(row, step->row_stride, step->top, step->kernel_rows, input_of(piece)->n_rows);
+        to[row] = average(piece, plane, columns, rows);
+    }
+}
+
+static void clear(uint8_t *bytes, uint32_t n)
+{
+    for (; n > 0; n--) {
+        *bytes++ = 0;
+    }
+}
+
+/* First over the columns, for all rows at once, then over the rows. 0 is below everything, so rows outside are 0. */
+static void maximum_column(const AscPiece *piece, uint32_t plane, Range columns, uint8_t *to)
+{
+    const AscStep *step = piece->step;
+    const AscBuffer *buffer = input_of(piece);
+    const uint32_t n_rows = buffer->n_rows;
+    const uint32_t n_whole = (n_rows + 3) & ~3u; /* in words; what is read too much is cleared */
+    const uint32_t pitch = asc_pitch(buffer);
+    const uint8_t *from = asc_input_at(piece, plane, buffer->pad_left + columns.begin);
+    uint8_t *above = (uint8_t *)piece->model->arena;
+    uint8_t *largest = above + step->top;
+    clear(above, step->top);
+    asc_copy(largest, from, n_whole);
+    for (uint32_t column = columns.begin + 1; column < columns.end; column++) {
+        from += pitch;
+        asc_maximum(largest, from, n_whole);
+    }
+    clear(largest + n_rows, step->kernel_rows + 3u);
+    for (uint32_t more = 1; more < step->kernel_rows; more++) {
+        asc_maximum(above, above + 1, (step->top + n_rows + 3) & ~3u);
+    }
+    const uint8_t low = piece->layer->low;
+    const uint8_t high = piece->layer->high;
+    const uint32_t row_stride = step->row_stride;
+    for (const uint8_t *end = to + step->n_rows; to < end; to++, above += row_stride) {
+        *to = *above < low ? low : *above > high ? high : *above;
+    }
+}
+
 static void run_pool(const AscPiece *piece)
 {
     const AscStep *step = piece->step;
-    const AscBuffer *from = input_of(piece);
+    const uint32_t n_columns = input_of(piece)->n_columns;
     for (uint32_t plane = 0; plane < step->n_planes; plane++) {
         for (uint32_t i = 0; i < piece->n; i++) {
-            const Range columns = inside(piece->first + i, step->stride, step->left, step->reach, from->n_columns);
+            const Range columns = inside(piece->first + i, step->stride, step->left, step->reach, n_columns);
             uint8_t *to = asc_output_at(piece, plane, i);
-            for (uint32_t row = 0; row < step->n_rows; row++) {
-                const Range rows = inside(row, step->row_stride, step->top, step->kernel_rows, from->n_rows);
-                to[row] = step->kind == ASC_MAX ? maximum(piece, plane, columns, rows)
-                                                : average(piece, plane, columns, rows);
+            if (step->kind == ASC_MAX) {
+                maximum_column(piece, plane, columns, to);
+            } else {
+                average_column(piece, plane, columns, to);
             }
         }
     }

@@ -58,11 +58,13 @@ typedef struct {
     uint8_t kernel_rows, row_stride, top;
     uint8_t pool;
     uint8_t row_phases, column_phases;
-    /* Convolution: tap t of input channel g is byte g * group_bytes + taps[t] from the kernel's corner. */
-    uint16_t n_groups;  /* input channels that each output sees, 1 if depthwise; dense: outputs */
-    uint16_t n_taps;    /* per channel; dense: values of one input column */
-    uint8_t depthwise;  /* output channels per input channel, 0: ordinary convolution */
+    uint8_t depthwise; /* output channels per input channel, 0: ordinary convolution */
+    /* Convolution: position p of an output's weights is byte p / n_taps * group_bytes + taps[p % n_taps] from the
+       kernel's corner. Dense: n_taps are the values of one input column. */
+    uint16_t n_taps;
+    uint32_t n_positions; /* per output; dense: per input column */
     uint32_t group_bytes;
+    uint32_t plane_bytes; /* from an input channel to the next */
     const uint16_t *taps;
 } AscStep;
 
@@ -79,16 +81,18 @@ typedef struct {
     const int8_t *shifts;
     uint32_t n_values;
     uint8_t encoding, wide_counts;
-    uint8_t zero;       /* of the input, plus 128; not of convolutions and dense layers, whose bias has it */
+    uint8_t zero;        /* of the input, plus 128; not of convolutions and dense layers, whose bias has it */
     uint8_t output_zero; /* of the output, plus 128 */
     uint8_t low, high;  /* clamp of the output, plus 128 */
+    uint8_t narrow; /* sums of products stay below 2^23, shifts are right by at most 20, results fit 16 bits */
 } AscLayer;
 
 typedef struct {
     const AscBuffer *buffers;
     const AscStep *steps;
     uint8_t n_buffers, n_steps;
-    uint16_t acc_values; /* accumulators that one piece needs, in whole tiles */
+    uint16_t acc_values; /* accumulators that one piece needs, in whole tiles: they stand at the arena's start */
+    uint16_t max_taps;   /* non-zero weights of one output at most: behind the accumulators is room for them */
 } AscPlan;
 
 typedef struct {

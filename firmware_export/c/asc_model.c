@@ -1,8 +1,6 @@
 /* Which piece runs next, and the columns that buffers hold. The rule is the planner's (plan.py): of all steps with
    enough input, the last one runs. Its simulation gave every buffer the columns it needs here. */
-#include "asc_layers.h"
-
-#include <string.h>
+#include "asc_kernel.h"
 
 enum { NOTHING_HELD = 0xFFFF };
 
@@ -116,11 +114,11 @@ static void make_room(AscModel *model, const AscMember *member, int b, uint32_t 
     }
     uint32_t first = first_needed(model, member->plan, b);
     first = first < held_end ? first : held_end;
-    const size_t n_bytes = (size_t)(held_end - first) * pitch;
+    const uint32_t n_bytes = (held_end - first) * pitch;
     if (n_bytes > 0) {
         for (uint32_t plane = 0; plane < buffer->n_planes; plane++) {
             uint8_t *to = asc_at(model, buffer, held, plane, held);
-            memmove(to, to + (first - held) * pitch, n_bytes);
+            asc_copy(to, to + (first - held) * pitch, n_bytes);
         }
     }
     model->first_held[b] = (uint16_t)first;
