@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_asc.errors import ModelFileError
-from edge_asc.tflite_file import compact, densify, is_sparse, read_model, write_model
+from edge_asc.tflite_file import compact, densify, is_sparse, read_model, to_float16, write_model
 from tests.tflite_models import DENSE, NAMES, ROOT, SPARSE, model, run, tflite_runtime_python, windows
 
 
@@ -178,6 +178,22 @@ def test_a_dense_network_is_not_made_larger_by_asking_for_sparse():
             for tensor in pruned.tensors]
     data = write_model(dataclasses.replace(pruned, tensors=tuple(full)))
     assert not is_sparse(compact(data, sparse=True))
+
+
+@pytest.mark.parametrize("network", ["v", "i"])
+def test_float16_is_byte_for_byte_what_the_converter_makes(network):
+    made = compact(to_float16(model(f"{network}-float32-dense")))
+    assert made == compact(model(f"{network}-float16-dense"))
+
+
+def test_what_float16_cannot_hold_is_refused():
+    found = read_model(model("v-float32-dense"))
+    large = [tensor if tensor.data is None else
+             dataclasses.replace(tensor, data=(tensor.data * 1e6).astype(tensor.dtype)) for tensor in found.tensors]
+    with pytest.raises(ModelFileError, match="does not fit into float16"):
+        to_float16(write_model(dataclasses.replace(found, tensors=tuple(large))))
+    with pytest.raises(ModelFileError, match="only a float32 file"):
+        to_float16(model("v-int8-dense"))
 
 
 # What is refused

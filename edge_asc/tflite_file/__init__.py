@@ -4,7 +4,7 @@ from edge_asc.tflite_file.compact import compact
 from edge_asc.tflite_file.densify import densify, is_sparse
 from edge_asc.tflite_file.model import Model, Operator, Quantization, Tensor
 from edge_asc.tflite_file.read import read_model
-from edge_asc.tflite_file.write import write_model
+from edge_asc.tflite_file.write import to_float16, write_model
 
 __all__ = ["Model", "Operator", "Quantization", "Tensor", "compact", "densify", "is_sparse", "read_model",
-           "write_model"]
+           "to_float16", "write_model"]

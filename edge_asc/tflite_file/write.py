@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_asc.errors import ModelFileError
 from edge_asc.tflite_file import schema
 from edge_asc.tflite_file.flatbuffer import Table, serialize
 from edge_asc.tflite_file.model import Model, Operator, Quantization, Tensor
+from edge_asc.tflite_file.read import read_model
 
 
 def write_model(model: Model) -> bytes:
@@ -29,6 +32,28 @@ def write_model(model: Model) -> bytes:
     for operator in model.operators:
         writer.step(operator, model)
     return serialize(writer.root(model.inputs, model.outputs, description=model.description))
+
+
+def to_float16(data: bytes) -> bytes:
+    """A float32 file with its constants rounded to float16: weights of half the size, computed with in float32.
+
+    Raises:
+        ModelFileError: The file is damaged, not float32, or has a constant that float16 cannot hold.
+    """
+    model = read_model(data)
+    tensors = []
+    for tensor in model.tensors:
+        if tensor.data is not None and tensor.dtype == np.float32:
+            with np.errstate(over="ignore"):
+                rounded = tensor.data.astype(np.float16)
+            if not np.all(np.isfinite(rounded)):
+                raise ModelFileError(f"tensor {tensor.index} does not fit into float16",
+                                     found=f"values up to {np.abs(tensor.data).max():g}", wanted="at most 65504")
+            tensor = dataclasses.replace(tensor, data=rounded.astype(np.float32), stored_dtype=rounded.dtype)
+        elif tensor.dtype not in (np.float32, np.int32):
+            raise ModelFileError("only a float32 file can be made float16", found=f"a tensor of {tensor.dtype}")
+        tensors.append(tensor)
+    return write_model(dataclasses.replace(model, tensors=tuple(tensors)))
 
 
 class GraphWriter:

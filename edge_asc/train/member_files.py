@@ -18,7 +18,7 @@ import numpy.typing as npt
 from edge_asc.errors import InputError, VerificationError
 from edge_asc.quiet import captured_stderr
 from edge_asc.runtime.member import Member
-from edge_asc.tflite_file import compact, read_model
+from edge_asc.tflite_file import compact, read_model, to_float16
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.models import count_nonzero, count_parameters, kernels
 
@@ -72,13 +72,17 @@ def convert_member(model: keras.Model, variants: Sequence[str], representative: 
     unknown = [variant for variant in variants if variant not in VARIANTS]
     if unknown:
         raise InputError("no such variant", found=", ".join(unknown), wanted=f"some of {', '.join(VARIANTS)}")
-    files: dict[str, bytes] = {}
-    for precision in PRECISIONS:
-        wanted = [variant for variant in variants if variant.startswith(f"{precision}-")]
-        if wanted:
-            plain = _convert(model, precision, representative)
-            files |= {variant: compact(plain, sparse=variant.endswith("-sparse")) for variant in wanted}
-    return {variant: files[variant] for variant in variants}
+    plain: dict[str, bytes] = {}
+    wanted = {variant.partition("-")[0] for variant in variants}
+    if wanted & {"float32", "float16"}:
+        plain["float32"] = _convert(model, None)
+    if "float16" in wanted:
+        # Byte for byte what the converter makes of the same model, in seconds less.
+        plain["float16"] = to_float16(plain["float32"])
+    if "int8" in wanted:
+        plain["int8"] = _convert(model, representative)
+    return {variant: compact(plain[variant.partition("-")[0]], sparse=variant.endswith("-sparse"))
+            for variant in variants}
 
 
 def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32) -> Agreement:
@@ -128,15 +132,13 @@ def keras_counts(model: keras.Model) -> dict[str, Any]:
             "n_nonzero_without_batchnorm": sum(layer["n_nonzero"] for layer in plain), "layers": layers}
 
 
-def _convert(model: keras.Model, precision: str, representative: Float32) -> bytes:
+def _convert(model: keras.Model, representative: Float32 | None) -> bytes:
+    """TensorFlow's converter: float32, or int8 throughout if there are representative windows."""
     signature = [tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)]
     function = tf.function(lambda x: model(x, training=False), input_signature=signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
-    if precision != "float32":
+    if representative is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
         converter.representative_dataset = lambda: _one_by_one(representative)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
