@@ -36,6 +36,11 @@ firmware: $(VENV)/.stamp system-packages      ## the bundle in the box as C, run
 	$(BIN)/edge-asc firmware --out out/firmware
 	$(BIN)/edge-asc firmware verify out/firmware --board stm32f405
 
+.PHONY: soak
+soak: $(VENV)/.stamp system-packages          ## a day of sound in minutes, then half an hour at a microphone
+	$(BIN)/python benchmarks/soak.py --json benchmarks/soak.json
+	$(BIN)/python benchmarks/soak.py --microphone --json benchmarks/soak_microphone.json
+
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -31,14 +31,15 @@ def wait_until(condition: Callable[[], object], *, timeout_s: float = 15.0) -> N
 
 
 class Mosquitto:
-    """The broker; it keeps subscriptions and queued messages on disk, as a broker of the real world does."""
+    """The broker; unless told otherwise it keeps subscriptions and queued messages on disk, after each message."""
 
-    def __init__(self, folder: Path, *, settings: str = "allow_anonymous true", port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, settings: str = "allow_anonymous true", port: int | None = None,
+                 is_durable: bool = True) -> None:
         self.program = require_program("mosquitto")
         self.port = port or free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence true\n"
-                                f"persistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
+        durable = "persistence true\nautosave_on_changes true\nautosave_interval 1\n" if is_durable else ""
+        self._config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence_location {folder}/\n{durable}"
                                 f"max_queued_messages 0\nlog_dest file {folder}/mosquitto.log\n{settings}\n")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -18,6 +18,7 @@ from edge_asc.listen.sinks.base import Sinks
 from edge_asc.listen.sinks.build import build_sinks
 from edge_asc.runtime import Ensemble
 
+_N_LATENCIES = 10_000
 _TROUBLES = ("gaps", "overflows", "skipped_windows", "restarts")
 
 
@@ -35,7 +36,7 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         more_counts: What the source counts itself, for the reports of health.
 
     Returns:
-        The latency in milliseconds of each of the last 100000 events.
+        The latency in milliseconds of each of the last 10000 events.
 
     Raises:
         EdgeAscError: What source, ensemble and sinks raise.
@@ -51,7 +52,7 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         ensemble = _Shown(ensemble, on_window=view.window)
     hub = Sinks(sinks, node=config.node.name)
     monitor = Monitor(meter, report=hub.health, health_s=config.node.health_s, more_counts=more_counts)
-    decider, latencies_ms = Decider(config.decide), deque[float](maxlen=100_000)
+    decider, latencies_ms = Decider(config.decide), deque[float](maxlen=_N_LATENCIES)
 
     def skipped(n: int) -> None:
         meter.counts["skipped_windows"] += n
