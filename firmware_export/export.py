@@ -19,8 +19,8 @@ from edge_asc.errors import BundleError, InputError, ModelFileError
 from firmware_export.boards import Board, require_fit
 from firmware_export.emit import Member, config_header, data_source
 from firmware_export.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
-from firmware_export.fitting import need, settings_for
-from firmware_export.frontend import SPARE_FRAMES, feature_files
+from firmware_export.fitting import need, settings_for, settings_without_board
+from firmware_export.frontend import feature_files
 from firmware_export.layers import Conv, Dense, Network
 from firmware_export.levels import InputQuantization
 from firmware_export.lower import Program, lower
@@ -36,16 +36,16 @@ _VARIANTS = ("int8-sparse", "int8-dense")
 
 
 def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = None, board: Board | None = None,
-                  purpose: Purpose = FIRMWARE, n_spare_frames: int | None = None, command: str = "") -> Exported:
+                  purpose: Purpose | None = None, n_spare_frames: int | None = None, command: str = "") -> Exported:
     """Write the C of an ensemble. A folder that holds an earlier export is replaced once the new one is complete.
 
     Args:
         bundle: What to export; one of its variants must be int8.
         out: The folder to write.
         members: Names of the members to take; all by default.
-        board: Where it is to run: chooses the purpose and, unless given, the spare frames.
-        purpose: How much RAM the stripes may take, and how wide the kernels are.
-        n_spare_frames: Frames that may arrive while a window is being classified.
+        board: Where it is to run; what does not fit is refused.
+        purpose: How much RAM the stripes may take, and how wide the kernels are; by default chosen for the board.
+        n_spare_frames: Frames that may arrive while a window is being classified; by default chosen for the board.
         command: What the user typed, for the provenance.
 
     Raises:
@@ -67,11 +67,11 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
                         variant=variant, input=InputQuantization(scale=float(entry.scale), zero_point=entry.zero_point),
                         outputs=tuple((float(a.scale), a.zero_point) for a in exits),
                         bundle_path=str(bundle.path.resolve()), bundle_sha256=manifest_sha256(bundle))
-    if board is not None:
-        settings = settings_for(board, networks, spec=bundle.features, plan=planned)
-        purpose = settings.purpose
+    if purpose is None or n_spare_frames is None:
+        settings = settings_for(board, networks, spec=bundle.features, plan=planned) if board else \
+            settings_without_board(networks, spec=bundle.features, plan=planned)
+        purpose = purpose or settings.purpose
         n_spare_frames = settings.n_spare_frames if n_spare_frames is None else n_spare_frames
-    n_spare_frames = SPARE_FRAMES if n_spare_frames is None else n_spare_frames
     planned_members = planned(networks, purpose)
     if board is not None:
         require_fit(board, need(planned_members, spec=bundle.features, n_spare_frames=n_spare_frames))

@@ -13,32 +13,46 @@ from dataclasses import dataclass, replace
 from edge_asc.spec import FeatureSpec
 from firmware_export.boards import KIB, Board, Need, require_fit
 from firmware_export.emit import Member, work
+from firmware_export.frontend import SPARE_FRAMES
 from firmware_export.layers import Network
 from firmware_export.plan import FIRMWARE, Purpose
 from firmware_export.sizes import plan_bytes, state_bytes, weight_bytes
 
 CODE_BYTES = 24 * KIB
-"""Code and front-end tables, generously: 20 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""
+"""Code and front-end tables, generously: 22 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""
 STACK_BYTES = 2 * KIB
 """Generously: about 1 KiB was measured, without interrupts."""
-INSTRUCTIONS_PER_MULTIPLICATION = {True: 12.5, False: 19.0}
-"""Of the networks on cores with and without FPU (and DSP), measured on the 5V + 1I ensemble; for estimates."""
+INSTRUCTIONS_PER_MULTIPLICATION = {True: 3.5, False: 19.0}
+"""Of the networks on cores with and without FPU and DSP, measured on the 5V + 1I ensemble; for estimates."""
 FRONTEND_INSTRUCTIONS_PER_S = {True: 5.2e6, False: 26.4e6}
-_ARENA_KIB = (22, 16, 12, 8, 6, 4, 3, 2, 1)
+SINGLE_RAM_BYTES, SINGLE_SPARE_FRAMES = 48 * KIB, 24
+"""Without a board, a member alone is planned for this."""
+_WIDE_KIB, _NARROW_KIB = (64, 40), (22, 16, 12, 8, 4, 2, 1)
 
 Planner = Callable[[Sequence[Network], Purpose], list[Member]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How an ensemble is laid out for a board."""
+    """How an ensemble is laid out."""
 
-    purpose: Purpose
-    n_spare_frames: int
+    purpose: Purpose = FIRMWARE
+    n_spare_frames: int = SPARE_FRAMES
+
+
+def settings_without_board(networks: Sequence[Network], *, spec: FeatureSpec, plan: Planner) -> Settings:
+    """Stripes and spare frames for parts in general: an ensemble of the default sizes stays within 64 KiB of RAM with
+    its stack, and a single V within 48 KiB."""
+    if len(networks) > 1:
+        return Settings()
+    found = need(plan(networks, FIRMWARE), spec=spec, n_spare_frames=SINGLE_SPARE_FRAMES)
+    arena_bytes = FIRMWARE.arena_bytes - max(0, found.ram_bytes - SINGLE_RAM_BYTES)
+    return Settings(purpose=replace(FIRMWARE, arena_bytes=max(1, arena_bytes)), n_spare_frames=SINGLE_SPARE_FRAMES)
 
 
 def settings_for(board: Board, networks: Sequence[Network], *, spec: FeatureSpec, plan: Planner) -> Settings:
-    """Stripes and spare frames for a board.
+    """Stripes and spare frames for a board: the widest stripes that leave half of its RAM to others, or else the
+    widest that fit at all.
 
     Args:
         board: The board.
@@ -51,10 +65,12 @@ def settings_for(board: Board, networks: Sequence[Network], *, spec: FeatureSpec
     """
     members: list[Member] = []
     purpose = FIRMWARE
-    for purpose in (replace(FIRMWARE, arena_bytes=kib * KIB) for kib in _ARENA_KIB):
+    for kib in _WIDE_KIB + _NARROW_KIB:
+        purpose = replace(FIRMWARE, arena_bytes=kib * KIB)
         members = plan(networks, purpose)
         wanted = wanted_spare_frames(board, members, spec=spec)
-        if need(members, spec=spec, n_spare_frames=wanted).fits(board):
+        found = need(members, spec=spec, n_spare_frames=wanted)
+        if found.fits(board) and (kib in _NARROW_KIB or found.ram_bytes <= board.ram_bytes // 2):
             return Settings(purpose=purpose, n_spare_frames=wanted)
     least = need(members, spec=spec, n_spare_frames=0)
     if not least.fits(board):
