@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_asc.errors import ModelFileError
-from edge_asc.tflite_file import compact, densify, is_sparse, read_model, to_float16, write_model
+from edge_asc.tflite_file import compact, densify, is_sparse, merge_members, read_model, to_float16, write_model
 from tests.tflite_models import DENSE, NAMES, ROOT, SPARSE, model, run, tflite_runtime_python, windows
 
 
@@ -194,6 +194,36 @@ def test_what_float16_cannot_hold_is_refused():
         to_float16(write_model(dataclasses.replace(found, tensors=tuple(large))))
     with pytest.raises(ModelFileError, match="only a float32 file"):
         to_float16(model("v-int8-dense"))
+
+
+# The ensemble as one file
+
+@pytest.mark.parametrize("variant", ["float32-sparse", "float16-dense", "int8-sparse", "int8-dense"])
+def test_one_file_answers_with_the_mean_of_its_members(variant):
+    members = [compact(model(f"{name}-{variant}")) for name in "vi"]
+    merged = merge_members(members)
+    assert len(merged) < sum(len(data) for data in members)
+    for delegate in (False, True):
+        expected = np.mean([run(densify(data), delegate=delegate) for data in members], axis=0)
+        if variant.startswith("int8"):
+            expected = (expected + 128) / 256
+        np.testing.assert_allclose(run(densify(merged), delegate=delegate), expected, atol=1e-6)
+
+
+def test_one_file_is_called_by_names():
+    from ai_edge_litert.interpreter import Interpreter
+
+    merged = merge_members([model("v-float32-sparse"), model("i-float32-sparse")])
+    runner = Interpreter(model_content=merged).get_signature_runner()
+    assert list(runner.get_input_details()) == ["features"]
+    answer = runner(features=windows()[:1, ..., np.newaxis])["probabilities"]
+    np.testing.assert_allclose(answer, run(merged, delegate=True, n=1), atol=1e-6)
+
+
+def test_members_that_do_not_go_together_are_not_merged():
+    for files in ([model("v-float32-dense"), model("v-int8-dense")], []):
+        with pytest.raises(ModelFileError):
+            merge_members(files)
 
 
 # What is refused

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from edge_asc.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from edge_asc.bundle import Bundle
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,8 +27,10 @@ from edge_asc.errors import MissingDependencyError
               "validation clip]")
 @click.option("--budget", "budgets", multiple=True, metavar="NAME|WHAT=LIMIT", help="Refuse to make a bundle that is "
               "over this; as for `edge-asc audit`.")
+@click.option("--one-file", type=click.Path(), metavar="FILE", help="Write the whole ensemble, in the default variant, "
+              "as one .tflite file too: its output is the mean of the members'.")
 def command(run: str, out: str, variants: str, default_variant: str | None, weights: str, dataset: str | None,
-            golden: str | None, budgets: tuple[str, ...]) -> None:
+            golden: str | None, budgets: tuple[str, ...], one_file: str | None) -> None:
     """Convert every member of RUN to TFLite, check each file against Keras, and save them as a bundle.
 
     The int8 files are calibrated on windows of the training part. Ctrl-C, or a file that does not agree with Keras,
@@ -43,5 +51,16 @@ def command(run: str, out: str, variants: str, default_variant: str | None, weig
         n_bytes = sum(member.files[variant].n_bytes for member in bundle.members)
         mark = "*" if variant == bundle.default_variant else " "
         click.echo(f"{mark} {variant:16} {n_bytes / 1024:8.1f} KB in {len(bundle.members)} files")
+    if one_file:
+        _write_one_file(bundle, Path(one_file))
     click.echo(f"The bundle is in {bundle.path}. Next: edge-asc audit {bundle.path}; edge-asc verify {bundle.path}; "
                f"edge-asc listen --bundle {bundle.path} --mic")
+
+
+def _write_one_file(bundle: Bundle, path: Path) -> None:
+    from edge_asc.atomic import write_bytes
+    from edge_asc.tflite_file import merge_members
+
+    data = merge_members([bundle.member_bytes(member.name, bundle.default_variant) for member in bundle.members])
+    write_bytes(path, data)
+    click.echo(f"  {bundle.default_variant:16} {len(data) / 1024:8.1f} KB in one file, {path}")

@@ -15,7 +15,7 @@ from edge_asc.tflite_file.encode import encode, smallest_layout
 from edge_asc.tflite_file.flatbuffer import serialize
 from edge_asc.tflite_file.model import Model, Operator, Tensor
 from edge_asc.tflite_file.read import read_model
-from edge_asc.tflite_file.write import GraphWriter, options_table
+from edge_asc.tflite_file.write import GraphWriter, Signature, options_table
 
 _DENSIFY_BYTES = 80
 """A DENSIFY operator, its dense tensor and their places in the lists."""
@@ -37,7 +37,15 @@ def compact(data: bytes, *, sparse: bool | None = None) -> bytes:
     Raises:
         ModelFileError: The file is damaged or has an unsupported part.
     """
-    model = read_model(data)
+    return write_compact(read_model(data), sparse=sparse)
+
+
+def write_compact(model: Model, *, sparse: bool | None = None, signature: Signature | None = None) -> bytes:
+    """As `compact`, of a network as `read_model` gives it.
+
+    Args:
+        signature: Names for the inputs and outputs; none otherwise.
+    """
     if sparse is None:
         candidates = {tensor.index for tensor in model.tensors if tensor.is_sparse}
     else:
@@ -50,8 +58,9 @@ def compact(data: bytes, *, sparse: bool | None = None) -> bytes:
             writer.constant_of(tensor)
     for operator in model.operators:
         writer.step(operator, model)
+    root = writer.root(model.inputs, model.outputs, signature=signature)
     # Values of a sparse file are read by the element or copied; a dense file's weights are read in place.
-    return serialize(writer.root(model.inputs, model.outputs), buffer_alignment_bytes=4 if candidates else 16)
+    return serialize(root, buffer_alignment_bytes=4 if candidates else 16)
 
 
 class _CompactWriter(GraphWriter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,15 @@ def to_float16(data: bytes) -> bytes:
             raise ModelFileError("only a float32 file can be made float16", found=f"a tensor of {tensor.dtype}")
         tensors.append(tensor)
     return write_model(dataclasses.replace(model, tensors=tuple(tensors)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Names by which a program calls a network."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    key: str = "serving_default"
 
 
 class GraphWriter:
@@ -112,7 +122,8 @@ class GraphWriter:
         self.operator(operator.name, list(operator.inputs), list(operator.outputs), version=operator.version,
                       options=options_table(operator, output.shape))
 
-    def root(self, inputs: tuple[int, ...], outputs: tuple[int, ...], *, description: str = "") -> Table:
+    def root(self, inputs: tuple[int, ...], outputs: tuple[int, ...], *, description: str = "",
+             signature: Signature | None = None) -> Table:
         """The Model table, ready to be serialised."""
         self._sort_codes()
         codes = []
@@ -125,6 +136,9 @@ class GraphWriter:
                      buffers=self._buffers)
         if description:
             root["description"] = description
+        if signature:
+            root["signature_defs"] = [Table("SignatureDef", inputs=_named(signature.inputs, inputs),
+                                            outputs=_named(signature.outputs, outputs), signature_key=signature.key)]
         return root
 
     def _sort_codes(self) -> None:
@@ -134,6 +148,10 @@ class GraphWriter:
         for table in self._operators:
             table["opcode_index"] = by_use.index(table["opcode_index"])
         self._codes = [self._codes[index] for index in by_use]
+
+
+def _named(names: tuple[str, ...], indices: tuple[int, ...]) -> list[Table]:
+    return [Table("TensorMap", name=name, tensor_index=index) for name, index in zip(names, indices, strict=True)]
 
 
 def options_table(operator: Operator, output_shape: tuple[int, ...]) -> Table | None:

@@ -27,7 +27,9 @@ Float32 = npt.NDArray[np.float32]
 PRECISIONS = ("float32", "float16", "int8")
 VARIANTS = tuple(f"{precision}-{encoding}" for encoding in ("sparse", "dense") for precision in PRECISIONS)
 FLOAT32_TOLERANCE = 1e-5
-"""Largest difference of a probability between Keras and a float32 file."""
+"""Largest difference of a probability between Keras and a float32 file on the runtime's built-in kernels."""
+DELEGATE_TOLERANCE = 1e-4
+"""The same with the default delegate, which adds up in yet another order; networks as trained stay below 1e-6."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32
         windows: [n, n_mels, n_frames] clamped, real.
 
     Raises:
-        VerificationError: A float32 file is further than 1e-5 from Keras, or a pruned weight is not zero any more.
+        VerificationError: A float32 file is further than 1e-5 (1e-4 with the delegate) from Keras, or a pruned weight is not zero any more.
         ModelFileError: The installed runtime cannot load the file.
     """
     n_zeros, n_new_zeros = _count_zeros(model, data, variant)
@@ -101,10 +103,12 @@ def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32
     delegated = Member(data, name=variant)
     found, as_run = (np.stack([member.probabilities(window) for window in windows]) for member in (plain, delegated))
     difference, run_difference = np.abs(found - expected), np.abs(as_run - expected)
-    if variant.startswith("float32") and not max(difference.max(), run_difference.max()) <= FLOAT32_TOLERANCE:
-        raise VerificationError(f"the {variant} file does not compute what the Keras model computes",
-                                found=f"a difference of {max(difference.max(), run_difference.max()):.2g}",
-                                wanted=f"at most {FLOAT32_TOLERANCE:g}")
+    for found_by, largest, tolerance in (("", difference.max(), FLOAT32_TOLERANCE),
+                                         (" with its delegate", run_difference.max(), DELEGATE_TOLERANCE)):
+        if variant.startswith("float32") and not largest <= tolerance:
+            raise VerificationError(f"the {variant} file does not compute what the Keras model computes",
+                                    found=f"a difference of {largest:.2g} on {plain.runtime}{found_by}",
+                                    wanted=f"at most {tolerance:g}")
     return Agreement(
         n_windows=len(windows), label_agreement=_same_labels(found, expected),
         largest_difference=float(difference.max()), mean_difference=float(difference.mean()),

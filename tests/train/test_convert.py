@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras as keras
+from click.testing import CliRunner
 
 from edge_asc.audit import parse_budgets
 from edge_asc.bundle import Bundle
+from edge_asc.cli.convert import command
 from edge_asc.errors import InputError, OverBudgetError, TrainingError, VerificationError
 from edge_asc.runtime import load_ensemble, verify_bundle
+from edge_asc.runtime.member import Member
 from edge_asc.tflite_file import compact, densify, is_sparse, read_model
 from edge_asc.train import convert
 from edge_asc.train.convert import convert_run
@@ -212,3 +215,15 @@ def test_a_moved_data_set_and_an_own_golden_clip(run_dir, tmp_path):
                        golden_clip=clip)
     assert clip.name in made.model_card()
     assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["made"]["converted"]
+
+
+def test_the_verb_writes_a_bundle_and_one_file(run_dir, tmp_path):
+    done = CliRunner().invoke(command, [str(run_dir), "-o", str(tmp_path / "bundle"), "--variants", "float32-sparse",
+                                        "--one-file", str(tmp_path / "all.tflite")], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "* float32-sparse" in done.stdout
+    bundle = Bundle.load(tmp_path / "bundle")
+    window = bundle.golden().features
+    expected = load_ensemble(bundle).probabilities(window)
+    one = Member((tmp_path / "all.tflite").read_bytes())
+    np.testing.assert_allclose(one.probabilities(window), expected, atol=1e-6)
