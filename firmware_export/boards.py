@@ -6,7 +6,7 @@ object; the clock is the highest the part is specified for. What a board's own s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_asc.errors import InputError, OverBudgetError
@@ -117,7 +117,7 @@ def find_board(name: str) -> Board:
     return BOARDS[name]
 
 
-def require_fit(board: Board, need: Need, *, alternatives: Sequence[Need] = ()) -> None:
+def require_fit(board: Board, need: Need, *, alternatives: Iterable[Need] = ()) -> None:
     """Accepts what fits on a board.
 
     Args:

@@ -7,7 +7,7 @@ as many are taken as the classification is estimated to last, if there is room.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge_asc.spec import FeatureSpec
@@ -99,7 +99,8 @@ def need(members: Sequence[Member], *, spec: FeatureSpec, n_spare_frames: int) -
                 ram_bytes=state + STACK_BYTES)
 
 
-def _fewer(networks: Sequence[Network], purpose: Purpose, *, spec: FeatureSpec, plan: Planner) -> list[Need]:
+def _fewer(networks: Sequence[Network], purpose: Purpose, *, spec: FeatureSpec, plan: Planner) -> Iterator[Need]:
     """What the first members need, ever fewer, and then each alone."""
     choices = [networks[:n] for n in range(len(networks) - 1, 0, -1)] + [[network] for network in networks[1:]]
-    return [need(plan(choice, purpose), spec=spec, n_spare_frames=0) for choice in choices]
+    for choice in choices:
+        yield need(plan(choice, purpose), spec=spec, n_spare_frames=0)

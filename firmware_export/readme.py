@@ -17,6 +17,7 @@ def readme(exported: Exported, members: Sequence[Member], sizes: dict[str, Any],
         f"{sizes['ram_arena_bytes'][member.network.name]} | {sizes['multiplications'][member.network.name]} |"
         for member in members)
     spec = exported.features
+    spare_s = sizes["n_spare_frames"] * spec.hop_length / spec.sample_rate_hz
     return f"""# Acoustic scene classification in C99
 
 Made from the bundle with manifest sha256 `{exported.bundle_sha256}`: members {', '.join(exported.members)}; labels
@@ -24,8 +25,30 @@ Made from the bundle with manifest sha256 `{exported.bundle_sha256}`: members {'
 start with `src/asc.h`.
 
 ## What it needs
-A C99 compiler; from the C library memcpy, memmove, memset and nothing else, not even libm. Sound at
-{spec.sample_rate_hz} Hz, mono, 16 bits.
+A C99 compiler; from the C library memcpy, memmove, memset and nothing else, not even libm; on parts without an FPU or a
+wide multiply the compiler's own helpers (libgcc). Sound at {spec.sample_rate_hz} Hz, mono, 16 bits. Compile with -O2.
+
+## How to use it
+```c
+#include "asc.h"
+
+static AscState state;
+
+asc_init(&state);
+for (;;) {{
+    asc_push(&state, block, n);               /* the samples, in blocks of any length */
+    if (asc_busy(&state) || asc_ready(&state) >= ASC_FRAMES_PER_SECOND)
+        if (asc_step(&state, 100000) == ASC_DONE)
+            use(asc_label(&state), asc_probabilities(&state));
+}}
+```
+
+A window is {spec.window_s:.3f} s of sound. While one is classified, step by step, the next sound goes on being
+taken in: there is room for {sizes['n_spare_frames']} frames ({spare_s:.1f} s). On a part that is slower than that,
+samples are dropped (asc_push says so) and the next window begins after the gap; no window ever has one inside.
+
+The same folder is a CMake project (target `asc`), an Arduino library, a PlatformIO library, a Zephyr module
+(CONFIG_EDGE_ASC) and an ESP-IDF component.
 
 ## What it promises
 No heap, no files, no recursion, no variables outside `AscState`: two states in one program do not know of each other.

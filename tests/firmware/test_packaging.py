@@ -31,6 +31,32 @@ def test_nothing_is_left_to_fill_in(folder: Path) -> None:
             assert not re.search(r"\$[a-z]", path.read_text()), path
 
 
+def test_no_recursion_no_variables_no_constructors(folder: Path, tmp_path: Path) -> None:
+    calls: dict[str, set[str]] = {}
+    for source in (folder / "src").glob("*.c"):
+        command = [require_program("gcc"), "-std=c99", "-O2", "-fcallgraph-info", "-c", str(source), "-o",
+                   str(tmp_path / f"{source.stem}.o")]
+        subprocess.run(command, check=True)
+        edges = re.findall(r'sourcename: "([^"]+)" targetname: "([^"]+)"', (tmp_path / f"{source.stem}.ci").read_text())
+        for caller, called in edges:
+            calls.setdefault(caller, set()).add(called)
+        text = subprocess.run(["objdump", "-h", str(tmp_path / f"{source.stem}.o")], capture_output=True, text=True,
+                              check=True).stdout
+        sections = {name for name, size in re.findall(r"^ *\d+ (\.\S+) +([0-9a-f]+)", text, re.MULTILINE)
+                    if int(size, 16)}
+        # Tables of pointers lie in .data.rel.ro here, where code may be anywhere; on a microcontroller in flash.
+        assert not sections & {".data", ".bss", ".init_array"}
+    assert len(calls) > 10
+
+    def visit(function: str, path: tuple[str, ...]) -> None:
+        assert function not in path, f"recursion: {path}"
+        for called in calls.get(function, ()):
+            visit(called, (*path, function))
+
+    for function in calls:
+        visit(function, ())
+
+
 def test_cmake(folder: Path, tmp_path: Path) -> None:
     cmake = require_program("cmake")
     (tmp_path / "main.c").write_text(
