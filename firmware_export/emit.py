@@ -9,7 +9,7 @@ import numpy as np
 
 from firmware_export.layers import Conv, Network
 from firmware_export.lower import WINDOW, Step
-from firmware_export.plan import Plan
+from firmware_export.plan import Plan, last_reader
 from firmware_export.step_numbers import StepNumbers, fills, step_numbers, tap_distances
 
 _TABLE_TAPS = 96
@@ -34,6 +34,7 @@ def config_header(members: Sequence[Member], *, provenance: str) -> str:
         ("N_MEMBERS", len(members)), ("N_LABELS", exit_.shape[0]), ("N_MELS", entry.shape[0]),
         ("N_FRAMES", entry.shape[1]), ("INPUT_SCALE", c_float(entry.scale)), ("INPUT_ZERO_POINT", entry.zero_point),
         ("ARENA_BYTES", max(plan.arena_bytes for plan in plans)),
+        ("LARGEST_PIECE", max(max(piece_works(member)) for member in members)),
         ("N_BUFFERS", max(len(plan.program.buffers) for plan in plans)),
         ("N_STEPS", max(len(plan.program.steps) for plan in plans)),
         ("TILE", max(plan.tile for plan in plans)),
@@ -84,8 +85,8 @@ def _plan(member: Member) -> str:
         if distances:
             parts.append(table("uint16_t", name, distances))
         steps.append(_step(step, *numbers, name))
-    buffers = [f"{{{b.at}, {b.n_planes}, {b.n_rows}, {b.n_slots}, {b.n_columns}, {b.row_pad}, {b.pad_left}, {n}}}"
-               for b, n in zip(program.buffers, writers, strict=True)]
+    buffers = [f"{{{b.at}, {b.n_planes}, {b.n_rows}, {b.n_slots}, {b.n_columns}, {b.row_pad}, {b.pad_left}, "
+               f"{writers[i]}, {last_reader(program, i)}}}" for i, b in enumerate(program.buffers)]
     parts.append(table("AscBuffer", f"asc_plan{number}_buffers", buffers, per_line=1))
     parts.append(table("AscStep", f"asc_plan{number}_steps", steps, per_line=1))
     parts.append(f"static const AscPlan asc_plan{number} = {{asc_plan{number}_buffers, asc_plan{number}_steps, "
@@ -120,8 +121,8 @@ def _tap_table(member: Member, step: Step) -> tuple[list[int], tuple[int, ...]]:
 def _step(step: Step, *of_weights: object) -> str:
     first, *rest = ["ASC_WINDOW" if index == WINDOW else str(index) for index in step.inputs]
     numbers = [f"ASC_{step.kind.upper()}", first, *(rest or ["0"]), step.output, step.input_plane, step.first_plane,
-               step.n_planes, step.n_rows, step.n_columns, step.chunk, step.start_at, step.reach, step.stride,
-               step.left, step.kernel_rows, step.row_stride, step.top, step.pool, *step.phases, *of_weights]
+               step.n_planes, step.n_rows, step.n_columns, step.chunk, step.reach, step.stride, step.left,
+               step.kernel_rows, step.row_stride, step.top, step.pool, *step.phases, *of_weights]
     return "{" + ", ".join(map(str, numbers)) + "}"
 
 
@@ -175,12 +176,23 @@ def _member_entry(index: int, member: Member) -> str:
 
 
 def work(member: Member) -> int:
-    """Multiplications of one run, counted as asc_piece_work does."""
-    total = 0
-    for step, of in zip(member.plan.program.steps, step_numbers(member.network, member.plan.program), strict=True):
-        if of.weights is not None:
-            n = int(np.count_nonzero(of.weights.values))
-            total += n * (step.n_columns * step.n_rows * step.pool * step.pool if step.kind == "conv" else 1)
-        else:
-            total += step.n_columns * step.n_planes * step.n_rows
-    return total
+    """Multiplications of one run, counted as asc_piece_work does; values where there are none."""
+    return sum(_work(step, of, step.n_columns) for step, of in _steps(member))
+
+
+def piece_works(member: Member) -> list[int]:
+    """The same of one piece of each step."""
+    return [_work(step, of, min(step.chunk, step.n_columns)) for step, of in _steps(member)]
+
+
+def _steps(member: Member) -> Iterable[tuple[Step, StepNumbers]]:
+    return zip(member.plan.program.steps, step_numbers(member.network, member.plan.program), strict=True)
+
+
+def _work(step: Step, of: StepNumbers, n_columns: int) -> int:
+    n_values = int(np.count_nonzero(of.weights.values)) if of.weights is not None else 0
+    if step.kind == "conv":
+        return n_values * n_columns * step.n_rows * step.pool * step.pool
+    if step.kind == "dense":
+        return n_values * n_columns // step.n_columns
+    return n_columns * step.n_planes * step.n_rows

@@ -98,8 +98,6 @@ class Step:
     """Stage: rows and columns that are dealt out to planes of their own, for a strided convolution."""
     chunk: int = 1
     """Output columns at a time. The planner's choice."""
-    start_at: int = 0
-    """Input columns that must have been written before the first piece. The planner's choice."""
 
 
 @dataclass
@@ -140,7 +138,26 @@ class _Lowering:
                 held = self.result.buffers[step.inputs[0]]
                 last = (step.n_columns - 1) * step.stride - step.left + step.reach
                 held.pad_right = max(held.pad_right, last - held.n_columns)
+        self.order()
         return self.result
+
+    def order(self) -> None:
+        """Of branches that run side by side until their outputs meet, the one that looks furthest ahead comes last: the
+        planner then lets it run first, and the others do not fill the common buffer while it waits for input."""
+        steps, scale, ahead, lag = self.result.steps, {WINDOW: 1}, [0] * len(self.result.steps), {WINDOW: 0}
+        for i, step in enumerate(steps):
+            columns = max(scale[index] for index in step.inputs if index in scale)
+            ahead[i] = max(lag[index] for index in step.inputs if index in lag)
+            ahead[i] += max(0, step.reach - 1 - step.left) * columns
+            lag[step.output] = max(lag.get(step.output, 0), ahead[i])
+            scale[step.output] = columns * step.stride
+        met = list(ahead)
+        for i in reversed(range(len(steps))):
+            output = steps[i].output
+            readers = [met[k] for k, step in enumerate(steps) if output in step.inputs]
+            if readers and sum(step.output == output for step in steps) == 1:
+                met[i] = min(readers)
+        self.result.steps = [steps[i] for i in sorted(range(len(steps)), key=lambda i: met[i])]
 
     def claim(self, layer: Concat) -> None:
         """Inputs that only this concatenation reads are written straight into it."""

@@ -23,7 +23,7 @@ def model_bytes(members: Sequence[Member]) -> int:
     plans = [member.plan for member in members]
     n_buffers = max(len(plan.program.buffers) for plan in plans)
     n_steps = max(len(plan.program.steps) for plan in plans)
-    return _up(arena_bytes(members), 4) + _up(2 * (2 * n_buffers + n_steps + 1), 4)
+    return _up(arena_bytes(members), 4) + _up(2 * (2 * n_buffers + n_steps + 2), 4)
 
 
 def arena_bytes(members: Sequence[Member]) -> int:

@@ -243,7 +243,10 @@ uint32_t asc_piece_work(const AscPiece *piece)
     if (step->kind == ASC_CONV) {
         return piece->layer->n_values * piece->n * step->pool * step->n_rows * step->pool;
     }
-    return step->kind == ASC_DENSE ? piece->layer->n_values : piece->n * step->n_planes * step->n_rows;
+    if (step->kind == ASC_DENSE) {
+        return piece->layer->n_values * piece->n / step->n_columns;
+    }
+    return piece->n * step->n_planes * step->n_rows;
 }
 
 void asc_run_piece(const AscPiece *piece)

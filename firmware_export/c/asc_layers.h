@@ -22,7 +22,8 @@ typedef struct {
     uint16_t n_columns; /* real columns that will be written in all */
     uint8_t row_pad;
     uint8_t pad_left;  /* columns of fill before the first */
-    uint8_t n_writers; /* steps that write into it, each its own planes */
+    uint8_t n_writers;   /* steps that write into it, each its own planes */
+    uint8_t last_reader; /* the last step that reads it */
 } AscBuffer;
 
 enum {
@@ -52,7 +53,6 @@ typedef struct {
     uint16_t n_rows;      /* output rows */
     uint16_t n_columns;   /* output columns in all */
     uint16_t chunk;       /* output columns made at a time */
-    uint16_t start_at;    /* input columns there must be before the first piece */
     uint16_t reach;
     uint8_t stride, left;
     uint8_t kernel_rows, row_stride, top;

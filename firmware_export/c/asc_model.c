@@ -26,6 +26,7 @@ int asc_model_begin(AscModel *model, int member)
         return ASC_MODEL_ERROR;
     }
     model->member = (int16_t)member;
+    model->start = (uint16_t)(asc_model_data[member].plan->n_steps - 1);
     memset(model->n_written, 0, sizeof model->n_written);
     memset(model->n_done, 0, sizeof model->n_done);
     for (int b = 0; b < ASC_MODEL_N_BUFFERS; b++) {
@@ -42,9 +43,6 @@ static uint32_t n_ready(const AscModel *model, const AscPlan *plan, const AscSte
     }
     const AscBuffer *buffer = &plan->buffers[input];
     const uint32_t have = model->n_written[input];
-    if (have < step->start_at) {
-        return 0;
-    }
     if (have >= (uint32_t)buffer->n_columns) {
         return step->n_columns;
     }
@@ -55,10 +53,11 @@ static uint32_t n_ready(const AscModel *model, const AscPlan *plan, const AscSte
     return n < step->n_columns ? n : step->n_columns;
 }
 
-/* The step to run and how many columns of it; 0 columns if none can (which no plan lets happen). */
+/* The step to run and how many columns of it; 0 columns if none can (which no plan lets happen). Only the readers of what
+   the last piece wrote can have become ready since it was chosen: `start` is the last of them. */
 static uint32_t choose(const AscModel *model, const AscPlan *plan, int *chosen)
 {
-    for (int s = plan->n_steps - 1; s >= 0; s--) {
+    for (int s = model->start; s >= 0; s--) {
         const AscStep *step = &plan->steps[s];
         const uint32_t done = model->n_done[s];
         if (done == step->n_columns) {
@@ -148,38 +147,38 @@ static uint32_t n_finished(const AscStep *step, uint32_t done)
     return step->kind == ASC_DENSE ? done == step->n_columns : done;
 }
 
-/* The columns of b that any writer has finished (the furthest) and that all have (the least). */
-static void progress(const AscModel *model, const AscPlan *plan, int b, uint32_t *furthest, uint32_t *least)
+/* The columns of b that any writer has finished (the furthest) or that all have (the least). */
+static uint32_t progress(const AscModel *model, const AscPlan *plan, int b, int furthest)
 {
-    *furthest = 0;
-    *least = UINT32_MAX;
-    for (int s = 0; s < plan->n_steps; s++) {
+    uint32_t result = 0;
+    int found = 0;
+    for (int s = 0; found < plan->buffers[b].n_writers; s++) {
         if (plan->steps[s].output == b) {
             const uint32_t done = n_finished(&plan->steps[s], model->n_done[s]);
-            *furthest = done > *furthest ? done : *furthest;
-            *least = done < *least ? done : *least;
+            result = found++ == 0 || (done > result) == furthest ? done : result;
         }
     }
+    return result;
 }
 
 static uint32_t run(AscModel *model, const AscMember *member, const AscWindow *window, int s, uint32_t n)
 {
     const AscPlan *plan = member->plan;
     const AscStep *step = &plan->steps[s];
+    const AscBuffer *output = &plan->buffers[step->output];
     const AscPiece piece = {model, member, step, &member->layers[s], window, model->n_done[s], n};
-    const int b = step->output;
     if (step->kind == ASC_CONV) {
         pad_right(model, member, step, piece.first, n);
     }
-    uint32_t furthest = 0;
-    uint32_t least = 0;
-    progress(model, plan, b, &furthest, &least);
-    const uint32_t end = plan->buffers[b].pad_left + n_finished(step, piece.first + n);
-    make_room(model, member, b, end, plan->buffers[b].pad_left + furthest);
+    const uint32_t finished = n_finished(step, piece.first + n);
+    const uint32_t held_end =
+        output->n_writers == 1 ? n_finished(step, piece.first) : progress(model, plan, step->output, 1);
+    make_room(model, member, step->output, output->pad_left + finished, output->pad_left + held_end);
     asc_run_piece(&piece);
     model->n_done[s] = (uint16_t)(piece.first + n);
-    progress(model, plan, b, &furthest, &least);
-    model->n_written[b] = (uint16_t)least;
+    model->n_written[step->output] =
+        (uint16_t)(output->n_writers == 1 ? finished : progress(model, plan, step->output, 0));
+    model->start = output->last_reader > s ? output->last_reader : (uint16_t)s;
     return asc_piece_work(&piece);
 }
 

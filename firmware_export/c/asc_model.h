@@ -32,6 +32,7 @@ typedef struct {
     uint16_t n_written[ASC_MODEL_N_BUFFERS]; /* columns that each buffer has received since asc_model_begin */
     uint16_t first_held[ASC_MODEL_N_BUFFERS]; /* the oldest column that each buffer still holds */
     uint16_t n_done[ASC_MODEL_N_STEPS];      /* columns that each operator has finished */
+    uint16_t start;                          /* where the search for the next step to run begins */
     int16_t member;                          /* the member under way, -1: none */
 } AscModel;
 
