@@ -17,6 +17,7 @@ from tests.program import command_line, environment
 from tests.pulse import Pulse
 
 MAX_DRIFT_S = 0.25
+AUDIO_S, UPTIME_S = "edge_asc_audio_seconds_total", "edge_asc_uptime_seconds"
 
 
 def metrics(port: int) -> dict[str, float]:
@@ -39,8 +40,8 @@ def soak_microphone(*, minutes: float, bundle_path: Path, folder: Path) -> dict[
     with subprocess.Popen(program, env=environment(**pulse.environment), cwd=folder) as process:
         try:
             wait_until(lambda: answers(port), timeout_s=30)
-            wait_until(lambda: 'edge_asc_audio_total{kind="overflows"}' in metrics(port))
-            begin_s, begin = time.monotonic(), metrics(port)
+            wait_until(lambda: metrics(port).get(AUDIO_S, 0) > 2)
+            begin_s, begin, begin_cpu_s = time.monotonic(), metrics(port), cpu_s(process.pid)
             player = pulse.play(wav)
             while time.monotonic() - begin_s < minutes * 60:
                 if player.poll() is not None:
@@ -48,21 +49,27 @@ def soak_microphone(*, minutes: float, bundle_path: Path, folder: Path) -> dict[
                 time.sleep(0.5)
             player.kill()
             player.wait()
-            end_s, end = time.monotonic(), metrics(port)
+            end_s, end, end_cpu_s = time.monotonic(), metrics(port), cpu_s(process.pid)
             rss_kb = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
             pulse.kill()
-    name = "edge_asc_audio_seconds_total"
-    # Reports come each second, so either end may be a second old.
-    drift_s = (end[name] - begin[name]) - (end["edge_asc_uptime_seconds"] - begin["edge_asc_uptime_seconds"])
+    # Both clocks are read for one report.
+    drift_s = (end[AUDIO_S] - begin[AUDIO_S]) - (end[UPTIME_S] - begin[UPTIME_S])
     counts = {kind: end[f'edge_asc_audio_total{{kind="{kind}"}}'] for kind in ("overflows", "gaps", "restarts")}
     errors = [f"{count:.0f} {kind}" for kind, count in counts.items() if count]
     if abs(drift_s) > MAX_DRIFT_S:
         errors.append(f"the audio's clock parted from the machine's by {drift_s:.3f} s")
     return {"minutes": round((end_s - begin_s) / 60, 2), "drift_s": round(drift_s, 3), "rss_kb": rss_kb, **counts,
+            "cpu_s_per_s": round((end_cpu_s - begin_cpu_s) / (end_s - begin_s), 4),
             "latency_s": end.get("edge_asc_latency_seconds"), "errors": errors}
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def answers(port: int) -> bool:

@@ -26,7 +26,9 @@ STUCK_S = 2.5
 """A microphone that delivers nothing for so long is dead."""
 _DOUBTFUL_S = 0.5
 """After so long without samples PortAudio is asked whether the stream still lives."""
-_POLL_S = 0.01
+BLOCK_S = 0.03
+"""What PortAudio is asked to hand over at a time: waking up more often costs more than the sound itself."""
+_POLL_S = 0.004
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class Microphone:
             with captured_stderr():
                 self._stream = sounddevice.InputStream(
                     device=self.device.index, channels=self.n_channels, samplerate=self.device_rate_hz,
-                    dtype="float32", callback=self._callback)
+                    dtype="float32", callback=self._callback, blocksize=round(BLOCK_S * self.device_rate_hz))
                 self._stream.start()
         except sounddevice.PortAudioError as error:
             raise DeviceError(f"the microphone {self.device.name!r} cannot be opened: {error}",
@@ -153,7 +155,8 @@ class Microphone:
                     raise DeviceError(f"the microphone {self.device.name!r} has gone silent on us",
                                       found=f"no samples for {silent_s:.1f} s", wanted="a steady stream",
                                       fix="Check the plug and the sound server, then start again.")
-                time.sleep(_POLL_S)
+                # Sleep until the next block is due, then look often: it comes a little early or late.
+                time.sleep(max(_POLL_S, BLOCK_S - silent_s))
                 continue
             n_lost = round(n_lost * self.sample_rate_hz / self.device_rate_hz)
             samples = resampler.push(to_mono(frames))
