@@ -7,6 +7,6 @@ first import of TensorFlow; so it is set here, before any module of this package
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-SHOW_ALL_LOGS = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-"""Whoever set a log level wants to see what TensorFlow says, from its first line on."""
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SHOW_ALL_LOGS = os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1")
+"""Whoever asks for messages or warnings wants to see what TensorFlow says from its first line on."""

@@ -1,8 +1,8 @@
 """TensorFlow, Keras 2 and tfmot, imported in silence; every other module takes them from here.
 
 TensorFlow greets with lines about oneDNN and CUDA before it reads any log level, and with an error when it first looks
-for a GPU and there is none. These are kept off the terminal, unless the import fails or TF_CPP_MIN_LOG_LEVEL was set
-by hand. What it says later is shown.
+for a GPU and there is none. These are kept off the terminal, unless the import fails or TF_CPP_MIN_LOG_LEVEL asks for
+them (0 or 1). Errors that it reports later are shown.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train import member
 from edge_asc.train.batches import Splits, Windows
 from edge_asc.train.fit import train_on
-from edge_asc.train.progress import Lines, Silent
+from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe, from_mapping
 
 SPEC = FeatureSpec(n_mels=16, n_frames=32)
@@ -21,7 +21,8 @@ DATA = {"directory": "made up", "sha256": "0"}
 def recipe(**training: object) -> Recipe:
     """Nine epochs of five batches, pruned from 10 to 80 % between epochs 2 and 6."""
     return from_mapping({
-        "members": {"v1": "V(1,0,1,0)", "v2": "V(1,0,1,0)", "i1": "I(1,0,0)"}, "seed": 3,
+        "members": {"v1": "V(1,0,1,0)", "v2": "V(1,0,1,0)", "i1": "I(0,0,0)"}, "seed": 3,
+        "features": SPEC.to_json(),
         "training": {"epochs": 9, "batch_size": 16, "learning_rate": 3e-3, "final_learning_rate": 1e-3,
                      "norm_momentum": 0.8} | training,
         "pruning": {"begin_epoch": 2, "end_epoch": 6, "every_epochs": 2}})
@@ -44,11 +45,11 @@ def splits(**others: object) -> Splits:
                   **others)  # type: ignore[arg-type]
 
 
-def train(out: Path, *, members: list[str], loud: bool = False, **training: object) -> None:
+def train(out: Path, *, members: list[str], progress: Reporter | None = None, **training: object) -> None:
     """The run of these tests."""
-    train_on(splits(), recipe(**training), out, members=members, data=DATA, progress=Lines() if loud else Silent())
+    train_on(splits(), recipe(**training), out, members=members, data=DATA, progress=progress or Silent())
 
 
 if __name__ == "__main__":
     member.CHECKPOINT_EVERY_S = 0.0
-    train(Path(sys.argv[1]), members=["v1"], loud=True)
+    train(Path(sys.argv[1]), members=["v1"])

@@ -71,9 +71,11 @@ def test_non_zero_parameters_after_pruning_and_stripping_are_as_published(archit
     for weight in model.weights:  # the paper's counts include biases and BatchNorm, which are not zero once trained
         if not weight.numpy().all():
             weight.assign(weight + 0.01)
-    call = tf.function(lambda x: wrapped(x, training=True))
-    for _ in range(3):
-        call(tf.random.stateless_normal((1, 48, 467, 1), (1, 2)))
+    for n_batches in (1, 2, 3):  # what tfmot's layers do when they are called in training, without the network's work
+        pruning.set_step(wrapped, n_batches)
+        for layer in wrapped.layers:
+            if hasattr(layer, "pruning_obj"):
+                layer.pruning_obj.conditional_mask_update()
     pruning.apply_masks(wrapped)
     assert count_nonzero(model) == n_left
     stripped = strip_pruning(wrapped)
@@ -121,10 +123,10 @@ def test_best_is_chosen_at_final_sparsity_only(run):
 
 def test_run_json_tells_how_the_run_was_made(run):
     about = json.loads((run.path / "run.json").read_text())
-    assert about["members"]["i1"] == {"architecture": "I(1,0,0)", "seed": 6}
+    assert about["members"]["i1"] == {"architecture": "I(0,0,0)", "seed": 6}
     assert from_mapping(about["recipe"]) == run.recipe
     assert about["made_with"]["versions"]["tensorflow"] == tf.__version__
-    assert FeatureSpec.from_json(about["features"]) == synthetic.SPEC or about["features"]["n_mels"] == 48
+    assert FeatureSpec.from_json(about["features"]) == synthetic.SPEC
 
 
 def test_results_name_the_optimistic_choice_and_judge_the_mean(run):
@@ -155,6 +157,16 @@ def test_a_selection_split_does_the_choosing(tmp_path):
 
 # Kill and resume
 
+class Told(Silent):
+    """Remembers what must be seen."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
 def final_weights(folder: Path) -> list[np.ndarray]:
     return keras.models.load_model(folder / "members/v1/last.keras", compile=False).get_weights()
 
@@ -174,8 +186,9 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     process.communicate()
     assert checkpoint.is_file()
     assert not (killed / "members/v1/state.json").exists()
-    done = subprocess.run([*program, str(killed)], env=environment, capture_output=True, text=True, check=True)
-    assert "resumed after" in done.stderr
+    told = Told()
+    synthetic.train(killed, members=["v1"], progress=told)
+    assert "resumed after" in told.lines[0]
     synthetic.train(straight, members=["v1"])
     for a, b in zip(final_weights(straight), final_weights(killed), strict=True):
         assert np.array_equal(a, b)
