@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_asc.errors import InputError, MissingDependencyError, ModelFileError
 from edge_asc.quantization import dequantize, quantize
 from edge_asc.quiet import captured_stderr
+from edge_asc.runtime.amx import amx_refused
 
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 """Name of a runtime -> its Python module, in the order in which they are tried."""
@@ -126,7 +127,7 @@ def _load(data: bytes, name: str, module: ModuleType, delegate: bool, n_threads:
     for use_delegate in (True, False) if delegate else (False,):
         kinds = module.OpResolverType
         resolver = kinds.AUTO if use_delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        with captured_stderr() as captured:
+        with captured_stderr() as captured, amx_refused():
             try:
                 interpreter = module.Interpreter(model_content=data, num_threads=n_threads,
                                                  experimental_op_resolver_type=resolver)
