@@ -94,7 +94,8 @@ def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32
         windows: [n, n_mels, n_frames] clamped, real.
 
     Raises:
-        VerificationError: A float32 file is further than 1e-5 (1e-4 with the delegate) from Keras, or a pruned weight is not zero any more.
+        VerificationError: A float32 file is further than 1e-5 (1e-4 with the delegate) from Keras, or a pruned weight
+            is not zero any more.
         ModelFileError: The installed runtime cannot load the file.
     """
     n_zeros, n_new_zeros = _count_zeros(model, data, variant)
