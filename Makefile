@@ -41,6 +41,10 @@ soak: $(VENV)/.stamp system-packages          ## a day of sound in minutes, then
 	$(BIN)/python benchmarks/soak.py --json benchmarks/soak.json
 	$(BIN)/python benchmarks/soak.py --microphone --json benchmarks/soak_microphone.json
 
+bundle: $(VENV)/.stamp        ## the bundle in the box, from RECORDINGS=recordings.csv: hours
+	@test -n "$(RECORDINGS)" || { echo "usage: make bundle RECORDINGS=recordings.csv" >&2; exit 2; }
+	$(BIN)/python -m edge_asc.train.box $(RECORDINGS) out/box
+
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
