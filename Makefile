@@ -32,8 +32,8 @@ test: $(VENV)/.stamp $(TFLITE_VENV)/.stamp system-packages    ## every test that
 test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
 	$(BIN)/python -m pytest -m slow
 
-firmware: $(VENV)/.stamp system-packages      ## the bundle in the box as C, run on emulated microcontrollers
-	$(BIN)/edge-asc firmware --out out/firmware
+firmware: $(VENV)/.stamp system-packages      ## a bundle (BUNDLE=... or the one in the box) as C on emulated microcontrollers
+	$(BIN)/edge-asc firmware $(BUNDLE) --out out/firmware
 	$(BIN)/edge-asc firmware verify out/firmware --board stm32f405
 
 .PHONY: soak

@@ -22,9 +22,6 @@ CODE_BYTES = 24 * KIB
 """Code and front-end tables, generously: 22 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""
 STACK_BYTES = 2 * KIB
 """Generously: about 1 KiB was measured, without interrupts."""
-INSTRUCTIONS_PER_MULTIPLICATION = {True: 3.5, False: 19.0}
-"""Of the networks on cores with and without FPU and DSP, measured on the 5V + 1I ensemble; for estimates."""
-FRONTEND_INSTRUCTIONS_PER_S = {True: 5.2e6, False: 26.4e6}
 SINGLE_RAM_BYTES, SINGLE_SPARE_FRAMES = 48 * KIB, 24
 """Without a board, a member alone is planned for this."""
 _WIDE_KIB, _NARROW_KIB = (64, 40), (22, 16, 12, 8, 4, 2, 1)
@@ -86,9 +83,8 @@ def wanted_spare_frames(board: Board, members: Sequence[Member], *, spec: Featur
 
 def estimated_s(board: Board, n_multiplications: int) -> float:
     """Roughly how long a classification takes while sound is coming in, in seconds; never measured on the board."""
-    fpu = board.core.has_fpu
-    busy = min(0.9, board.estimated_s(FRONTEND_INSTRUCTIONS_PER_S[fpu]))
-    return board.estimated_s(n_multiplications * INSTRUCTIONS_PER_MULTIPLICATION[fpu]) / (1 - busy)
+    busy = min(0.9, board.estimated_s(board.core.frontend_instructions_per_s))
+    return board.estimated_s(n_multiplications * board.core.instructions_per_multiplication) / (1 - busy)
 
 
 def need(members: Sequence[Member], *, spec: FeatureSpec, n_spare_frames: int) -> Need:
