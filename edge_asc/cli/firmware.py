@@ -87,6 +87,8 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
     if board:
         seconds = estimated_s(board, sum(sizes["multiplications"].values()))
         click.echo(f"  {board.name}  about {seconds:.1f} s per window: an estimate, nothing was measured there")
+        if seconds > exported.features.window_s:
+            note(f"{board.name} is slower than the sound: it will answer, with gaps between its windows")
     click.echo(f"Next: edge-asc firmware verify {shlex.quote(out_path)}")
 
 
