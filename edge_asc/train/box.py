@@ -29,7 +29,7 @@ from edge_asc.train.run import CALIBRATED
 
 LEVELS_DB = (-30.0, -20.0, -10.0, 10.0)
 FOLD_MEMBERS = ("v1", "i1")
-FOLD_SCALE = 0.5
+FOLD_SCALE = 0.35
 N_FOLDS = 4
 """As many as there are recordings of transportation to train on."""
 VARIANTS = ("int8-sparse", "float32-sparse")
