@@ -45,6 +45,13 @@ bundle: $(VENV)/.stamp        ## the bundle in the box, from RECORDINGS=recordin
 	@test -n "$(RECORDINGS)" || { echo "usage: make bundle RECORDINGS=recordings.csv" >&2; exit 2; }
 	$(BIN)/python -m edge_asc.train.box $(RECORDINGS) out/box
 
+.PHONY: bench-quick
+bench: $(VENV)/.stamp $(TFLITE_VENV)/.stamp   ## every engine and every peer in one run -> out/bench/index.html: half an hour
+	$(BIN)/python -m benchmarks.run --tflite-python $(TFLITE_VENV)/bin/python $(BENCH)
+
+bench-quick: $(VENV)/.stamp   ## the guard: the ratios of benchmarks/baseline.json that need no peers' environments
+	$(BIN)/python -m benchmarks.run --quick $(BENCH)
+
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -54,4 +61,4 @@ system-packages:
 	@.ci/system-packages
 
 clean:          ## remove what the targets made
-	rm -rf $(VENV) $(TFLITE_VENV) out build dist
+	rm -rf $(VENV) $(TFLITE_VENV) .venv-peers out build dist

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from edge_asc.bench.contestants import Contestant, Engine, contestant, find_engines
+from edge_asc.bench.contestants import EXPORTED_C, Contestant, Engine, contestant, find_engines
 from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError
 
 OTHER_HOPS_S = (0.25, 5.0)
+WHOLE = ("hop", "ensemble")
+"""What is timed of cases that differ from the first ones in a single respect."""
 
 
 def choose(bundle: Bundle, *, engines: Sequence[str] = (), variants: Sequence[str] = (), threads: Sequence[int] = (),
@@ -40,12 +42,18 @@ def choose(bundle: Bundle, *, engines: Sequence[str] = (), variants: Sequence[st
     for variant in wanted:
         if variant not in bundle.variants:
             raise InputError(f"{bundle.path} has no variant {variant!r}", wanted=f"one of {', '.join(bundle.variants)}")
-    cases = [contestant(engine, bundle, variant=variant, hop_s=hop_s) for variant in wanted for engine in usable]
-    cases += [contestant(usable[0], bundle, variant=wanted[0], n_threads=n, hop_s=hop_s)
+    cases = [contestant(engine, bundle, variant=variant, hop_s=hop_s, tasks=None if variant == wanted[0] else WHOLE)
+             for variant in wanted for engine in usable if _suits(engine, variant, wanted)]
+    cases += [contestant(usable[0], bundle, variant=wanted[0], n_threads=n, hop_s=hop_s, tasks=WHOLE)
               for n in _threads(threads, quick) if n > 1]
     if not quick:
         cases += _scaled(usable[0], bundle, wanted[0], hop_s)
     return cases, absent
+
+
+def _suits(engine: Engine, variant: str, variants: Sequence[str]) -> bool:
+    """The exported C is made of an int8 variant, whichever of them."""
+    return engine.runtime != EXPORTED_C or variant == next((v for v in variants if v.startswith("int8")), None)
 
 
 def _threads(asked: Sequence[int], quick: bool) -> list[int]:
@@ -57,8 +65,8 @@ def _threads(asked: Sequence[int], quick: bool) -> list[int]:
 
 def _scaled(engine: Engine, bundle: Bundle, variant: str, hop_s: float) -> list[Contestant]:
     """Fewer members; other hops."""
-    cases = [contestant(engine, bundle, variant=variant, n_members=n, hop_s=hop_s)
+    cases = [contestant(engine, bundle, variant=variant, n_members=n, hop_s=hop_s, tasks=WHOLE)
              for n in range(1, len(bundle.members))]
     if hop_s == 1.0:
-        cases += [contestant(engine, bundle, variant=variant, hop_s=other) for other in OTHER_HOPS_S]
+        cases += [contestant(engine, bundle, variant=variant, hop_s=other, tasks=WHOLE) for other in OTHER_HOPS_S]
     return cases

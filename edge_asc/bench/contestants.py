@@ -7,6 +7,7 @@ on standard input, one line for each answer on standard output.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from edge_asc.runtime import RUNTIMES, find_runtime
 
 ROOT = Path(edge_asc.__file__).parents[1]
 NO_DELEGATE = ", no delegate"
+EXPORTED_C = "exported C"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Engine:
 
 
 def find_engines(*, tflite_python: str | None = None) -> tuple[list[Engine], dict[str, str]]:
-    """Every engine that works on this machine, and why the others do not.
+    """Every engine that works on this machine, the exported C among them, and why the others do not.
 
     Args:
         tflite_python: A Python that has tflite-runtime, which needs an environment of its own.
@@ -78,15 +80,24 @@ def find_engines(*, tflite_python: str | None = None) -> tuple[list[Engine], dic
         engines.append(Engine(name=runtime, runtime=runtime, delegate=True, python=python))
         if runtime != "native":
             engines.append(Engine(name=runtime + NO_DELEGATE, runtime=runtime, delegate=False, python=python))
+    if shutil.which("gcc"):
+        engines.append(Engine(name=EXPORTED_C, runtime=EXPORTED_C, delegate=False, python=sys.executable))
+    else:
+        absent[EXPORTED_C] = "there is no gcc to compile it"
     return engines, absent
 
 
 def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int = 1, n_members: int | None = None,
-               hop_s: float = 1.0) -> Contestant:
-    """A bundle on an engine. The program is `edge-asc listen`, which knows no subset of members and no delegate off."""
+               hop_s: float = 1.0, tasks: Sequence[str] | None = None) -> Contestant:
+    """A bundle on an engine. The program is `edge-asc listen`, which knows no subset of members and no delegate off.
+
+    Args:
+        tasks: Only these of the worker's; all if None.
+    """
     n_members = n_members or len(bundle.members)
     settings = {"bundle": str(bundle.path), "variant": variant, "runtime": engine.runtime, "delegate": engine.delegate,
-                "n_threads": n_threads, "n_members": n_members, "hop_s": hop_s}
+                "n_threads": n_threads, "n_members": n_members, "hop_s": hop_s,
+                "tasks": tasks}
     parts = [engine.name, variant, *([f"{n_threads} threads"] if n_threads > 1 else []),
              *([f"{n_members} members"] if n_members < len(bundle.members) else []),
              *([f"hop {hop_s:g} s"] if hop_s != 1 else [])]
@@ -94,7 +105,8 @@ def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int =
     if engine.delegate and n_members == len(bundle.members):
         program = (engine.python, "-m", "edge_asc", "listen", "--stdin", "--json", "--bundle", str(bundle.path),
                    "--variant", variant, "--runtime", engine.runtime, "--threads", str(n_threads), "--hop", str(hop_s))
-    return Contestant(name=", ".join(parts), serve=(engine.python, "-m", "edge_asc.bench.worker"), settings=settings,
+    worker = "exported_worker" if engine.runtime == EXPORTED_C else "worker"
+    return Contestant(name=", ".join(parts), serve=(engine.python, "-m", f"edge_asc.bench.{worker}"), settings=settings,
                       program=tuple(program), about={"engine": engine.name, "variant": variant, "hop_s": hop_s,
                                                      "n_threads": n_threads, "n_members": n_members})
 

@@ -96,7 +96,7 @@ class Run:
         return {"format_version": FORMAT_VERSION, "edge_asc": __version__,
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": self.machine,
                 "remarks": self.remarks, "effort": vars(self.effort),
-                "states": [vars(state) for state in self.states],
+                "states": [{**vars(state), "throttled": list(state.throttled)} for state in self.states],
                 "cases": [each.to_json() for each in self.measured], "absent": self.absent}
 
 

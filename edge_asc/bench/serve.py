@@ -51,8 +51,8 @@ def serve(prepare: Callable[[dict[str, Any]], Prepared]) -> None:
             name = command["task"]
             n_warm_up = N_WARM_UP if name in warm else N_WARM_UP_FIRST
             warm.add(name)
-            _say(out, _run(prepared.tasks[name], budget_s=command["budget_s"], n_least=command["n_least"],
-                           n_warm_up=n_warm_up))
+            _say(out, repeat(prepared.tasks[name], budget_s=command["budget_s"], n_least=command["n_least"],
+                             n_warm_up=n_warm_up))
 
 
 def check(name: str, difference: float, tolerance: float) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def check(name: str, difference: float, tolerance: float) -> dict[str, Any]:
             "ok": bool(difference <= tolerance)}
 
 
-def _run(task: Callable[[], object], *, budget_s: float, n_least: int, n_warm_up: int) -> dict[str, list[float]]:
+def repeat(task: Callable[[], object], *, budget_s: float, n_least: int, n_warm_up: int) -> dict[str, list[float]]:
     """Repetitions until the time is used up, at least `n_least`; wall time and CPU time (of all threads) of each."""
     wall_ms: list[float] = []
     cpu_ms: list[float] = []

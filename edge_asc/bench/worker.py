@@ -51,6 +51,8 @@ def prepare(settings: dict[str, Any]) -> Prepared:
     }
     for member in ensemble.members:
         tasks[f"member {member.name}"] = lambda member=member: member.probabilities(window)  # type: ignore[misc]
+    if settings["tasks"] is not None:
+        tasks = {name: tasks[name] for name in settings["tasks"]}
     return Prepared(tasks=tasks, description=ensemble.description, checks=checks)
 
 
