@@ -47,7 +47,12 @@ def read_network(data: bytes, *, name: str) -> Network:
     Raises:
         ModelFileError: The file is damaged, or has an operator, a type or a quantisation that the C code has not.
     """
-    return _Reader(read_model(data), name).network()
+    return translate(read_model(data), name=name)
+
+
+def translate(model: Model, *, name: str) -> Network:
+    """The same from a model that is read already."""
+    return _Reader(model, name).network()
 
 
 class _Reader:
@@ -285,8 +290,10 @@ class _Reader:
     def rescale(self, operator: Operator, name: str) -> Layer:
         source, target = self.source(operator), self.target(operator)
         self.expect_shape(operator, source.shape)
-        real = float(source.scale) / float(target.scale) if operator.name == "QUANTIZE" else \
-            float(source.scale / target.scale)
+        if operator.name == "RELU6":
+            # TFLite Micro clamps here and does not rescale, TFLite does both: one answer only where they agree.
+            self.same_quantisation(source, target)
+        real = float(source.scale) / float(target.scale)
         multiplier, shift = quantise_multiplier(real)
         if not -31 <= shift <= 20:
             raise self.error("scales that are too far apart", found=real)
@@ -358,7 +365,7 @@ class _Reader:
                              wanted="1/256, -128")
         beta = operator.options.get("beta")
         multiplier, shift, least = softmax_numbers(float(beta or 0), source.scale)
-        if not isinstance(beta, float) or not 0 < beta < 1e6 or not 0 <= shift <= 22:
+        if not isinstance(beta, float) or not 0 < beta < 1e6 or not 0 <= shift <= 31:
             raise self.error("an impossible beta", found=beta)
         return Softmax(name=name, inputs=(source.index,), output=target.index, multiplier=multiplier, shift=shift,
                        least_difference=least)

@@ -35,16 +35,15 @@ def make_plan(program: Program, *, n_values: Sequence[int], max_taps: int, purpo
         # A gain only shrinks as others widen, mostly: the best of old figures is tried first.
         index = max(candidates, key=lambda i: gains.get(i, float("inf")))
         step, before = program.steps[index], program.steps[index].chunk
-        wider = next((w for w in _WIDTHS if w > before), None)
-        if wider is None or before >= step.n_columns:
-            candidates.remove(index)
-            continue
-        saved = _cost(step, program, n_values[index])
-        step.chunk = min(wider, step.n_columns)
-        saved -= _cost(step, program, n_values[index])
+        cost = _cost(step, program, n_values[index])
+        saved = 0.0
+        for step.chunk in (min(width, step.n_columns) for width in _WIDTHS if width > before):
+            saved = cost - _cost(step, program, n_values[index])
+            if saved > 0:
+                break
         trial = finish(program, max_taps=max_taps, tile=purpose.tile)
         gain = saved / max(1, trial.arena_bytes - plan.arena_bytes)
-        if trial.arena_bytes > purpose.arena_bytes or saved <= 0:
+        if saved <= 0 or trial.arena_bytes > purpose.arena_bytes:
             step.chunk = before
             candidates.remove(index)
         elif gain < max((gains.get(i, float("inf")) for i in candidates if i != index), default=0):
