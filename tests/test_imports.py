@@ -20,7 +20,7 @@ TRAINING = {"train", "lab"}
 # A package may import those before it and itself; "cli" may also import training, inside a verb.
 LAYERS = [{"errors", "quiet", "atomic", "quantization"}, {"spec"},
           {"audio", "decoding", "containers", "features", "tflite_file"}, {"bundle"}, {"audit"}, {"runtime"},
-          {"classify"}, {"listen"}, {"report"}, {"bench"}]
+          {"classify"}, {"listen"}, {"report"}, {"parity"}, {"bench"}]
 
 
 def sources(package: str) -> Iterator[Path]:

@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "dataset": "Check, import and cache data sets.",
     "train": "Train and prune an ensemble from a recipe.",
     "convert": "Turn a finished training run into a bundle.",
+    "parity": "Every variant on every runtime against Keras, layer by layer.",
     "evaluate": "Accuracy, log-loss and confusion matrix of a bundle on a data set.",
     "firmware": "A bundle as C99 for a microcontroller, and the proof that it computes the same there.",
 }

@@ -35,7 +35,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
             axes.set_ylim(0, 1.02)
         if axes.lines and (number == 0 or len(keys) > 1):
             axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def confusion(scores: Scores, *, title: str = "") -> bytes:
@@ -55,7 +55,7 @@ def confusion(scores: Scores, *, title: str = "") -> bytes:
     axes.set_ylabel("truth")
     axes.set_title(title or f"macro accuracy {scores.macro_accuracy:.1%}, {scores.n} windows")
     figure.colorbar(image, label="share of the true label")
-    return _png(figure)
+    return png(figure)
 
 
 def scenes(scores: Scores) -> bytes:
@@ -70,7 +70,7 @@ def scenes(scores: Scores) -> bytes:
     axes.set_xlim(0, 1.08)
     axes.set_xlabel("share of windows that is right; at the right, how many there are")
     axes.grid(axis="x", alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def levels(points: Mapping[float, tuple[Scores, Sequence[Floor]]]) -> bytes:
@@ -86,10 +86,11 @@ def levels(points: Mapping[float, tuple[Scores, Sequence[Floor]]]) -> bytes:
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -1,0 +1,172 @@
+"""The comparison itself: every member of every variant on every engine, the same windows for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_asc.bundle import Bundle
+from edge_asc.errors import BundleError, ModelFileError
+from edge_asc.parity.engines import Engine
+from edge_asc.parity.layers import exposed, gaps, real, scale_of, stored_input
+from edge_asc.parity.results import ENSEMBLE, FLOAT32, Answers, LayerComparison, Parity, Reference, Refusal
+from edge_asc.runtime.replay import FLOAT_TOLERANCE, INT8_DELEGATE_TOLERANCE, INT8_TOLERANCE_STEPS
+from edge_asc.tflite_file import Model, read_model
+
+Float32 = NDArray[np.float32]
+Judge = Callable[[Float32], Mapping[str, float]]
+"""Probabilities [n_windows, n_labels] -> figures against the truth."""
+
+FLOAT_DELEGATE_TOLERANCE = 1e-4
+"""A delegate adds up in another order."""
+_N_LAYER_WINDOWS = 4
+
+
+def reference_from_bundle(bundle: Bundle, windows: Float32, *, engine: Engine, why: str) -> Reference:
+    """The bundle's own float files on one engine, for want of Keras.
+
+    Args:
+        windows: [n, n_mels, n_frames], clamped.
+        why: Why there is nothing better; becomes a note.
+
+    Raises:
+        BundleError: The bundle has no float variant.
+    """
+    variant = next((name for name in ("float32-dense", "float32-sparse", "float16-dense", "float16-sparse")
+                    if name in bundle.variants), None)
+    if variant is None:
+        raise BundleError(f"{bundle.path} has no float variant to compare with", found=", ".join(bundle.variants),
+                          fix="Name the training run that it was made from: --run RUN (needs the extra `train`).")
+    files = {member.name: bundle.member_bytes(member.name, variant) for member in bundle.members}
+    probabilities = np.stack([_probabilities(engine, data, windows) for data in files.values()])
+    return Reference(name=f"{variant} of the bundle on {engine.name}", probabilities=probabilities, float_files=files,
+                     notes=(f"the reference is not Keras but {variant} of the bundle itself: {why}",))
+
+
+def compare_bundle(bundle: Bundle, windows: Float32, *, engines: Sequence[Engine], reference: Reference,
+                   judge: Judge | None = None, n_layer_windows: int = _N_LAYER_WINDOWS,
+                   notify: Callable[[str], None] | None = None) -> Parity:
+    """Run everything on everything.
+
+    Args:
+        bundle: From `Bundle.load`.
+        windows: [n, n_mels, n_frames], clamped.
+        engines: From `installed_engines`; the others are compared with the first.
+        reference: What all answers are compared with.
+        judge: Figures against the truth, if it is known.
+        n_layer_windows: So many windows, evenly spread, are compared layer by layer.
+        notify: Told what is being run.
+
+    Raises:
+        ModelFileError: A file of the bundle, or the reference's float file, cannot be read or does not fit.
+    """
+    places = np.unique(np.linspace(0, len(windows) - 1, min(n_layer_windows, len(windows))).round().astype(int))
+    comparison = _Comparison(bundle, windows, windows[places], engines, reference, judge)
+    for variant in bundle.variants:
+        if notify:
+            notify(f"{variant} on {len(engines)} engines")
+        comparison.add(variant)
+    scores = {}
+    if judge:
+        names = [member.name for member in bundle.members]
+        scores = {ENSEMBLE: judge(reference.probabilities.mean(axis=0)),
+                  **{name: judge(rows) for name, rows in zip(names, reference.probabilities, strict=True)}}
+    return Parity(bundle=str(bundle.path), reference=reference.name, engines=tuple(each.name for each in engines),
+                  n_windows=len(windows), n_layer_windows=len(places), reference_scores=scores,
+                  answers=tuple(comparison.answers), layers=tuple(comparison.layers),
+                  refusals=tuple(comparison.refusals), notes=reference.notes)
+
+
+class _Comparison:
+    def __init__(self, bundle: Bundle, windows: Float32, layer_windows: Float32, engines: Sequence[Engine],
+                 reference: Reference, judge: Judge | None) -> None:
+        self.bundle, self.windows, self.layer_windows = bundle, windows, layer_windows
+        self.engines, self.reference, self.judge = engines, reference, judge
+        self.answers: list[Answers] = []
+        self.layers: list[LayerComparison] = []
+        self.refusals: list[Refusal] = []
+
+    def add(self, variant: str) -> None:
+        """All members of a variant on all engines."""
+        members = [member.name for member in self.bundle.members]
+        found: dict[str, list[Float32]] = {engine.name: [] for engine in self.engines}
+        step = 0.0
+        for member in members:
+            data = self.bundle.member_bytes(member, variant)
+            step = max(step, _output_step(read_model(data)))
+            for engine in self.engines:
+                if engine.takes(data, variant):
+                    try:
+                        found[engine.name].append(_probabilities(engine, data, self.windows))
+                    except ModelFileError as error:
+                        self.refusals.append(Refusal(variant=variant, engine=engine.name, member=member,
+                                                     reason=str(error)))
+            self._compare_layers(variant, member, data)
+        for engine in self.engines:
+            rows, first = found[engine.name], found[self.engines[0].name]
+            if len(rows) < len(members):
+                continue  # not meant for this variant, or refused: never an ensemble of fewer members
+            plain = first if len(first) == len(rows) else rows
+            self._answer(variant, engine, ENSEMBLE, np.mean(rows, axis=0), self.reference.probabilities.mean(axis=0),
+                         np.mean(plain, axis=0), _allowed(engine, step, ENSEMBLE))
+            for number, member in enumerate(members):
+                self._answer(variant, engine, member, rows[number], self.reference.probabilities[number],
+                             plain[number], _allowed(engine, step, member))
+
+    def _answer(self, variant: str, engine: Engine, member: str, found: Float32, wanted: Float32, first: Float32,
+                allowed: float | None) -> None:
+        difference = np.abs(found.astype(np.float64) - wanted)
+        self.answers.append(Answers(
+            variant=variant, engine=engine.name, member=member,
+            label_agreement=float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean()),
+            largest_difference=float(difference.max()), mean_difference=float(difference.mean()),
+            from_first_engine=float(np.abs(found.astype(np.float64) - first).max()),
+            allowed_from_first_engine=allowed, scores=dict(self.judge(found)) if self.judge else {}))
+
+    def _compare_layers(self, variant: str, member: str, data: bytes) -> None:
+        """The first engine with the float network, the other engines with the first."""
+        whole, layers = exposed(data)
+        against, (wanted_file, wanted_layers) = FLOAT32, exposed(self.reference.float_files[member])
+        wanted = self._run_layers(self.engines[0], wanted_file)
+        for engine in self.engines:
+            # What is exposed is written anew, dense: nothing is left of how a sparse file was stored.
+            if engine.as_stored or not engine.takes(data, variant):
+                continue
+            try:
+                found = self._run_layers(engine, whole)
+            except ModelFileError:
+                continue  # that this engine refuses the variant has been said
+            self.layers.append(LayerComparison(variant=variant, engine=engine.name, member=member, against=against,
+                                               gaps=tuple(gaps(layers, found, wanted, wanted_layers))))
+            if engine is self.engines[0]:
+                against, wanted, wanted_layers = engine.name, found, layers
+
+    def _run_layers(self, engine: Engine, whole: bytes) -> list[NDArray[Any]]:
+        return engine.run(whole, stored_input(read_model(whole), self.layer_windows))
+
+
+def _allowed(engine: Engine, step: float, member: str) -> float | None:
+    """How far an engine may be from the first one; `step` is that of int8 outputs, 0 for float."""
+    if not step:
+        return FLOAT_DELEGATE_TOLERANCE if engine.delegate else FLOAT_TOLERANCE
+    if engine.delegate:
+        return INT8_DELEGATE_TOLERANCE if member == ENSEMBLE else None
+    return INT8_TOLERANCE_STEPS * step
+
+
+def _probabilities(engine: Engine, data: bytes, windows: Float32) -> Float32:
+    """[n_windows, n_labels], dequantised."""
+    model = read_model(data)
+    outputs = engine.run(data, stored_input(model, windows))
+    found = real(outputs[0], model.tensors[model.outputs[0]])
+    if not np.isfinite(found).all():
+        raise ModelFileError(f"{engine.name} answers with something that is not a number")
+    return found
+
+
+def _output_step(model: Model) -> float:
+    tensor = model.tensors[model.outputs[0]]
+    return 0.0 if tensor.dtype == np.float32 else scale_of(tensor)[0]
