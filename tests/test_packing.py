@@ -258,4 +258,5 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert_one_error(edge_asc("bundle", "unpack", tmp_path / "gone", "-o", tmp_path / "b"), "No such file")
     assert_one_error(edge_asc("bundle", "unpack", tmp_path, "-o", tmp_path / "b"), "Is a directory")
     assert_one_error(edge_asc("bundle", "rollback", tmp_path / "bundle"), "no previous bundle")
+    assert_one_error(edge_asc("verify", tmp_path / "pack"), "found a file", "edge-asc bundle unpack FILE -o DIR")
     assert Bundle.load(tmp_path / "bundle").variants == ("int8-sparse",)

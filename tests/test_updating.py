@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -143,6 +145,16 @@ def test_a_full_disk_leaves_the_old_bundle(packs: dict[str, Path], place: Path) 
         unpack_bundle(packs["int8-dense"], place)
     assert variant_at(place) == "float32-sparse"
     assert names(place.parent) == ["bundle"]
+
+
+def test_a_strict_umask_keeps_no_service_user_out(packs: dict[str, Path], place: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        unpack_bundle(packs["int8-sparse"], place)
+    finally:
+        os.umask(before)
+    for each in (place, *place.rglob("*")):
+        assert stat.S_IMODE(each.stat().st_mode) == (0o755 if each.is_dir() else 0o644)
 
 
 def test_two_at_once_take_turns(packs: dict[str, Path], place: Path) -> None:

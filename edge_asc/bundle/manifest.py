@@ -91,7 +91,8 @@ def read_manifest(path: Path) -> bytes:
     if not manifest.is_file():
         found = "no such folder" if not path.exists() else "a file" if path.is_file() else f"no {MANIFEST} in it"
         raise BundleError(f"{path} is not a bundle", found=found, wanted=f"a folder with {MANIFEST}",
-                          fix="Give the folder that `edge-asc convert` or `edge-asc demo` made.")
+                          fix="Unpack it first, if it is a packed bundle: edge-asc bundle unpack FILE -o DIR"
+                          if path.is_file() else "Give the folder that `edge-asc convert` or `edge-asc demo` made.")
     with manifest.open("rb") as file:
         data = file.read(MAX_MANIFEST_BYTES + 1)
     if len(data) > MAX_MANIFEST_BYTES:

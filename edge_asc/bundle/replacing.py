@@ -86,9 +86,11 @@ def write_file(folder: Path, name: str, data: bytes) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Make the folder readable for others, and every name below it last."""
-    folder.chmod(0o755)  # mkdtemp's 0700 would keep a service user out
-    for directory in [folder, *(inner for inner in folder.rglob("*") if inner.is_dir())]:
-        sync(directory)
+    # Whoever unpacks is often root with a strict umask; whoever listens is a service user.
+    for each in (folder, *folder.rglob("*")):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+        if each.is_dir():
+            sync(each)
 
 
 def sync(directory: Path) -> None:
