@@ -52,6 +52,10 @@ bench: $(VENV)/.stamp $(TFLITE_VENV)/.stamp   ## every engine and every peer in 
 bench-quick: $(VENV)/.stamp   ## the guard: the ratios of benchmarks/baseline.json that need no peers' environments
 	$(BIN)/python -m benchmarks.run --quick $(BENCH)
 
+.PHONY: arm
+arm: $(VENV)/.stamp           ## install and listen in emulated Raspberry Pi user lands, 64 and 32 bits
+	.ci/arm
+
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from edge_asc.atomic import write_bytes
 from edge_asc.decoding import SoundSource, import_soundfile, open_sound
 from edge_asc.errors import AudioError, InputError
+from edge_asc.resampling import Resampler, open_resampler
 
 Float32 = NDArray[np.float32]
 
@@ -144,9 +144,9 @@ class StreamResampler:
         return rest
 
     def _begin(self) -> None:
-        self._stream = None
+        self._stream: Resampler | None = None
         if self._from_hz != self._to_hz:
-            self._stream = soxr.ResampleStream(self._from_hz, self._to_hz, 1, dtype="float32", quality="HQ")
+            self._stream = open_resampler(self._from_hz, self._to_hz)
 
     def _resample(self, samples: Float32, *, last: bool) -> Float32:
         samples = np.ascontiguousarray(samples, dtype=np.float32)

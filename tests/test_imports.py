@@ -18,7 +18,7 @@ TRAINING_ONLY = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimizati
                  "tensorboard"}
 TRAINING = {"train", "lab"}
 # A package may import those before it and itself; "cli" may also import training, inside a verb.
-LAYERS = [{"errors", "quiet", "atomic", "quantization"}, {"spec"},
+LAYERS = [{"errors", "quiet", "atomic", "quantization", "resampling"}, {"spec"},
           {"audio", "decoding", "containers", "features", "tflite_file"}, {"bundle"}, {"audit"}, {"runtime"},
           {"classify"}, {"listen"}, {"report"}, {"parity"}, {"bench"}]
 
