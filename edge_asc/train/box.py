@@ -9,12 +9,11 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import edge_asc
 from edge_asc.atomic import write_text
-from edge_asc.train.calibration import Calibration, calibrate_run
 from edge_asc.train.convert import convert_run
 from edge_asc.train.cross_validation import cross_validate
 from edge_asc.train.dataset import TauDataset
@@ -25,7 +24,6 @@ from edge_asc.train.import_plan import ImportSettings
 from edge_asc.train.import_recordings import import_recordings
 from edge_asc.train.progress import reporter
 from edge_asc.train.recipes import load_recipe, scaled
-from edge_asc.train.run import CALIBRATED
 
 LEVELS_DB = (-30.0, -20.0, -10.0, 10.0)
 FOLD_MEMBERS = ("v1", "i1")
@@ -50,14 +48,12 @@ def make(recordings: Path, work: Path, out: Path) -> None:
         run = train_ensemble(recipe, work / "data", work / "run", progress=progress)
         folds = cross_validate(scaled(recipe, FOLD_SCALE), work / "data", work / "folds", n_folds=N_FOLDS,
                                members=FOLD_MEMBERS, progress=progress)
-        calibrations = calibrate_run(run, folds)
-        before = evaluate(run.path, work / "data")
-        test = evaluate(run.path, work / "data", weights=CALIBRATED, levels_db=LEVELS_DB)
+        test = evaluate(run.path, work / "data", levels_db=LEVELS_DB)
         save(test, work / "test")
-        sections = {"Leaving recordings out": _folds(folds), "Calibration": _calibration(calibrations, before),
-                    "Other collections": _test(test), "Recordings": _recordings(work / "data")}
-        convert_run(run.path, out, weights=CALIBRATED, variants=VARIANTS, golden_clip=CLIPS_DIR / HELD_OUT,
-                    sections=sections, notify=progress.say)
+        sections = {"Leaving recordings out": _folds(folds), "Other collections": _test(test),
+                    "Recordings": _recordings(work / "data")}
+        convert_run(run.path, out, variants=VARIANTS, golden_clip=CLIPS_DIR / HELD_OUT, sections=sections,
+                    notify=progress.say)
     write_text(work / "figures.json", json.dumps({"folds": folds.to_json(), "test": test.to_json()}, indent=1) + "\n")
 
 
@@ -66,17 +62,6 @@ def _folds(found: Evaluation) -> str:
             "on the training recordings but a quarter and judged on that quarter. It says how the recipe does on "
             "recordings that it has not heard, from the same collections; the ensemble in this bundle was trained on "
             f"all of them.\n\n{_figures(found)}")
-
-
-def _calibration(calibrations: Mapping[str, Calibration], before: Evaluation) -> str:
-    assert before.scores is not None
-    rows = [(architecture, f"{each.temperature:.2f}", *(f"{offset:+.2f}" for offset in each.offsets))
-            for architecture, each in calibrations.items()]
-    return ("The answers to left-out recordings above were used to correct every member's last layer: one temperature "
-            "and one offset per label, in logits. Nothing of the test part below was used.\n\n"
-            + _table(("architecture", "temperature", *before.labels), rows)
-            + f"\nWithout it the figures on other collections would be: macro accuracy "
-            f"{before.scores.macro_accuracy:.3f}, log-loss {before.scores.log_loss:.3f}.\n")
 
 
 def _test(found: Evaluation) -> str:

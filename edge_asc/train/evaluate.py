@@ -52,8 +52,6 @@ class Evaluation:
     labels: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
     """[n, n_labels], the mean over the members."""
-    by_member: npt.NDArray[np.float64]
-    """[n_members, n, n_labels]."""
     scores: Scores | None = None
     interval: Interval | None = None
     """Of the macro accuracy, over recordings."""
@@ -162,7 +160,6 @@ def judge(by_member: Float64, windows: Windows, clips: Sequence[Clip], *, subjec
     """
     mean = by_member.mean(axis=0)
     found = Evaluation(subject=subject, data=data, clips=tuple(clips), labels=labels, probabilities=mean,
-                       by_member=by_member,
                        notes=tuple(notes), about=about or {})
     truth = windows.labels
     if (truth < 0).any():

@@ -9,10 +9,7 @@ from typing import Any
 from edge_asc.bundle import Bundle
 from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
-from edge_asc.train.run import CALIBRATED, LAST, Run
-
-_WEIGHTS = {LAST: "the last epoch", "best": "the best epoch at final sparsity, chosen on held-out windows",
-            CALIBRATED: "the last epoch, probabilities put right on recordings left out of training"}
+from edge_asc.train.run import LAST, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +19,7 @@ class Card:
     bundle: Bundle
     run: Run
     weights: str
-    """"last", "best" or "calibrated"."""
+    """"last" or "best"."""
     scores: Mapping[str, Scores]
     """"keras" and each variant -> the ensemble's figures on the same validation windows."""
     agreements: Mapping[str, Mapping[str, Agreement]]
@@ -51,7 +48,7 @@ def _head(card: Card) -> str:
 def _training(card: Card) -> str:
     about, recipe = card.run.about, card.run.recipe
     data, versions = about["data"], about["made_with"]["versions"]
-    which = _WEIGHTS[card.weights]
+    which = "the last epoch" if card.weights == LAST else "the best epoch at final sparsity, chosen on held-out windows"
     rows = [
         ("training windows", data["n_train"]), ("validation windows", data["n_validation"]),
         ("features of the data, sha256", f"`{data['sha256'][:16]}`"), ("epochs", recipe.training.epochs),

@@ -4,7 +4,6 @@
     members/v1/state.json           written last: this member is finished
     members/v1/last.keras           the plain network after the last epoch, masked weights exactly zero
     members/v1/best_on_*.keras      the best epoch at final sparsity, judged on validation (or selection)
-    members/v1/calibrated.keras     the last epoch with its probabilities put right, if that was asked for
     members/v1/validation.npz       the probabilities of both on the validation split
     members/v1/history.csv, curves.png, tensorboard/, checkpoint/
     results.json                    members and ensemble on the validation split
@@ -28,7 +27,6 @@ from edge_asc.train.recipes import Recipe, from_mapping
 
 FORMAT = 1
 LAST = "last"
-CALIBRATED = "calibrated"
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy", "librosa", "soxr")
 
 
@@ -82,8 +80,7 @@ class Run:
         """The .keras file of a finished member.
 
         Args:
-            which: `last`, `best` for the best epoch at final sparsity, or `calibrated` for the last epoch with its
-                probabilities put right (`calibration.py`).
+            which: `last`, or `best` for the best epoch at final sparsity.
 
         Raises:
             TrainingError: The member is not finished.
@@ -92,8 +89,7 @@ class Run:
         if state is None:
             raise TrainingError(f"member {member} of {self.path} is not finished",
                                 fix="Run the same `edge-asc train` again: it goes on where it stopped.")
-        name = which if which in (LAST, CALIBRATED) else f"best_on_{state['chosen_on']}"
-        return self.folder(member) / f"{name}.keras"
+        return self.folder(member) / f"{LAST if which == LAST else 'best_on_' + state['chosen_on']}.keras"
 
 
 def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any]) -> Run:
