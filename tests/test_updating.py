@@ -189,7 +189,7 @@ def kills(packs: dict[str, Path], tmp_path: Path, *, action: str, names: list[st
     job = {"root": str(root), "packs": names, "action": action, "swap": swap}
     (tmp_path / "job.json").write_text(json.dumps(job))
     done = subprocess.run([sys.executable, ROOT / "tests" / "kill_points.py", tmp_path / "job.json"], check=False,
-                          capture_output=True, text=True, env=environment(), timeout=120)
+                          capture_output=True, text=True, env=environment(), timeout=270)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
