@@ -60,7 +60,7 @@ def stored_positions(shape: tuple[int, ...], sparsity: Table, *, itemsize: int, 
             positions = (positions[:, None] + stride * np.arange(size)[None, :]).reshape(-1)
         else:
             segments, indices = _segments(metadata, n_parents, size, where)
-            positions = np.repeat(positions, np.diff(segments)) + stride * indices
+            positions = np.repeat(positions, np.diff(segments).astype(np.intp)) + stride * indices
         n_parents = positions.size
     return positions
 
