@@ -56,6 +56,9 @@ def write_compact(model: Model, *, sparse: bool | None = None, signature: Signat
     for tensor in model.tensors:
         if tensor.data is not None:
             writer.constant_of(tensor)
+    if candidates and not writer.n_sparse:
+        # Without the scales of its biases a dense int8 file is not XNNPACK's to run.
+        return write_compact(model, sparse=False, signature=signature)
     for operator in model.operators:
         writer.step(operator, model)
     root = writer.root(model.inputs, model.outputs, signature=signature)
@@ -67,6 +70,7 @@ class _CompactWriter(GraphWriter):
     def __init__(self, model: Model, candidates: set[int]) -> None:
         super().__init__()
         self.candidates = candidates
+        self.n_sparse = 0
         self.dense_layers = {operator.inputs[1] for operator in model.operators if operator.name == "FULLY_CONNECTED"}
         self.biases = {operator.inputs[2] for operator in model.operators if _bias_scale_unread(operator, model)}
 
@@ -77,6 +81,7 @@ class _CompactWriter(GraphWriter):
         if self.candidates and tensor.index in self.biases:
             place.pop("quantization", None)
         if tensor.index in self.candidates and self.sparse(tensor):
+            self.n_sparse += 1
             return
         n_saved = tensor.n_elements * (tensor.dtype.itemsize - tensor.stored_dtype.itemsize)
         if tensor.stored_dtype != tensor.dtype and n_saved >= _WIDEN_BYTES:
