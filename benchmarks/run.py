@@ -7,6 +7,7 @@ Exit 1 with --quick if a ratio of baseline.json fell by more than its noise band
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -53,7 +54,8 @@ def _full(bundle: Bundle, options: argparse.Namespace) -> int:
     names = options.peers or [peer.name for peer in PEERS if peer.name not in options.without]
     peers, missing = gather(question, names, own_environments=True, notify=_note)
     missing |= dict.fromkeys(options.without, "left out on the command line")
-    run = measure([cases[0], *peers, *cases[1:]], bundle, effort=FULL, absent={**absent, **missing}, notify=_note)
+    run = measure([cases[0], *peers, *cases[1:]], bundle, effort=_effort(FULL, options), notify=_note,
+                  absent={**absent, **missing})
     found = _results(run, bundle)
     _note("block mixing")
     found["block_mixing"] = block_mixing.measure()
@@ -76,7 +78,8 @@ def _quick(bundle: Bundle, options: argparse.Namespace) -> int:
     cases, absent = choose(bundle, variants=[variant_of(bundle, "int8")], quick=True)
     peers, missing = gather(question, QUICK, own_environments=False, notify=_note)
     ours = [case for case in cases if case.about["engine"] in (cases[0].about["engine"], "native")]
-    run = measure([*ours, *peers], bundle, effort=QUICK_EFFORT, absent={**absent, **missing}, notify=_note)
+    run = measure([*ours, *peers], bundle, effort=_effort(QUICK_EFFORT, options), notify=_note,
+                  absent={**absent, **missing})
     found = _results(run, bundle)
     write_text(options.out / "quick.json", json.dumps(found, indent=1) + "\n")
     if options.write_baseline:
@@ -89,6 +92,12 @@ def _quick(bundle: Bundle, options: argparse.Namespace) -> int:
     for verdict in verdicts:
         print(f"{'ok    ' if verdict.ok else 'SLOWER'} {verdict}")
     return 0 if all(verdict.ok for verdict in verdicts) else 1
+
+
+def _effort(usual: Effort, options: argparse.Namespace) -> Effort:
+    if options.rounds is None:
+        return usual
+    return dataclasses.replace(usual, n_rounds=options.rounds, n_starts=1, paced_s=min(usual.paced_s, 3.0))
 
 
 def _results(run: Run, bundle: Bundle) -> dict[str, Any]:
@@ -147,6 +156,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=[peer.name for peer in PEERS], help="only these")
     parser.add_argument("--without", nargs="*", default=[], choices=[peer.name for peer in PEERS])
     parser.add_argument("--no-seeded", action="store_true", help="no scaling over window and sparsity")
+    parser.add_argument("--rounds", type=int, help="fewer rounds than usual, to try things out")
     parser.add_argument("--tflite-python", help="the Python of an environment with tflite-runtime")
     parser.add_argument("--write-baseline", action="store_true", help="make this run the baseline")
     return parser.parse_args()

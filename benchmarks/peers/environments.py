@@ -13,7 +13,7 @@ FOLDER = ROOT / ".venv-peers"
 
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "librosa": ("librosa>=0.11,<0.12", "ai-edge-litert>=2.3,<3"),
-    "tensorflow": ("tensorflow>=2.21,<2.22", "tf2onnx>=1.17,<2", "onnx>=1.20,<2", "tflite>=2.18"),
+    "tensorflow": ("tensorflow>=2.21,<2.22", "tf2onnx>=1.17,<2", "onnx>=1.20,<2"),
     "litert": ("ai-edge-litert>=2.3,<3", "numpy>=2"),
     "onnxruntime": ("onnxruntime>=1.23,<2", "onnx>=1.20,<2", "numpy>=2"),
     "scipy": ("scipy>=1.15,<2", "numpy>=2"),

@@ -125,7 +125,7 @@ def measure(contestants: Sequence[Contestant], bundle: Bundle, *, effort: Effort
         with start_workers(group, missing.__setitem__) as workers:
             if not workers or workers[0].name != contestants[0].name:
                 raise EdgeAscError(f"{contestants[0].name}: {missing[contestants[0].name]}")
-            _time(workers, measured, effort, states)
+            _time(workers, measured, effort, states, notify)
             if number == 0 and effort.paced_s:
                 measured[workers[0].name].energy = _energy(workers[0])
     for each in measured.values():
@@ -142,11 +142,15 @@ def measure(contestants: Sequence[Contestant], bundle: Bundle, *, effort: Effort
                remarks=_remarks(busy, stolen, states, measured.values()), effort=effort)
 
 
-def _time(workers: Sequence[Worker], measured: dict[str, Measured], effort: Effort,
-          states: list[State]) -> None:
+def _time(workers: Sequence[Worker], measured: dict[str, Measured], effort: Effort, states: list[State],
+          notify: Notify) -> None:
     """One group; of the reference, which is in every group, the first group's times are kept for the tables."""
-    found = take_turns(workers, n_rounds=effort.n_rounds, budget_s=effort.budget_s,
-                       after_round=lambda number: states.append(read_state()))
+    def after_round(number: int) -> None:
+        states.append(read_state())
+        if number == 0 or number + 1 == effort.n_rounds:
+            notify(f"round {number + 1} of {effort.n_rounds}")
+
+    found = take_turns(workers, n_rounds=effort.n_rounds, budget_s=effort.budget_s, after_round=after_round)
     first = found[workers[0].name]
     for worker in workers:
         if worker.name in measured:
