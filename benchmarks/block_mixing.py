@@ -16,10 +16,10 @@ import soundfile
 
 from edge_asc.bench.serve import repeat
 from edge_asc.bench.statistics import ratio
+from edge_asc.data.block_mixing import MixedTrack, plan_tracks
+from edge_asc.data.feature_cache import read_track
+from edge_asc.data.tau_layout import CLIP_S, LABEL_OF_SCENE, SAMPLE_RATE_HZ, Clip
 from edge_asc.errors import VerificationError
-from edge_asc.train.block_mixing import MixedTrack, plan_tracks
-from edge_asc.train.feature_cache import read_track
-from edge_asc.train.tau_layout import CLIP_S, LABEL_OF_SCENE, SAMPLE_RATE_HZ, Clip
 
 NAME = "CPU of block mixing: whole files / segments only"
 _SCENES, _CITIES = ("airport", "park", "tram"), ("lyon", "paris", "milan", "vienna")

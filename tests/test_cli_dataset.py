@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.train.tiny_tau import write_tiny
+from tests.data.tiny_tau import write_tiny
+from tests.program import environment
 
 Done = subprocess.CompletedProcess[str]
 
 
-def _run(*arguments: str | Path) -> Done:
+def _run(*arguments: str | Path, cwd: Path | None = None) -> Done:
     return subprocess.run([sys.executable, "-m", "edge_asc", "dataset", *map(str, arguments)], capture_output=True,
-                          text=True, check=False)
+                          text=True, check=False, cwd=cwd, env=environment())
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ def test_check_says_no(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arguments", "message"), [
     (["check", "none"], "no such data set: none"), (["cache", "none"], "no such data set: none"),
     (["import", "none.csv", "-o", "out"], "no such list of recordings: none.csv")])
-def test_bad_input_is_one_line_and_no_traceback(arguments: list[str], message: str) -> None:
-    done = _run(*arguments)
+def test_bad_input_is_one_line_and_no_traceback(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = _run(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"edge-asc: {message}")
     assert done.stderr.count("\n") == 1

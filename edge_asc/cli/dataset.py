@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_asc.train.dataset_check import DatasetCheck
+    from edge_asc.data.dataset_check import DatasetCheck
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILES_SHOWN = 5
@@ -34,7 +34,7 @@ def check(directory: Path, published: bool | None, deep: bool, as_json: bool) ->
 
     from rich.console import Console
 
-    from edge_asc.train.dataset_check import check_dataset
+    from edge_asc.data.dataset_check import check_dataset
 
     found = check_dataset(directory, published=published, deep=deep, progress=True)
     if as_json:
@@ -67,8 +67,8 @@ def import_(recordings: Path, out: Path, test_fraction: float, seed: int, clip_s
     """
     from rich.console import Console
 
-    from edge_asc.train.import_plan import ImportSettings
-    from edge_asc.train.import_recordings import import_recordings
+    from edge_asc.data.import_plan import ImportSettings
+    from edge_asc.data.import_recordings import import_recordings
 
     settings = ImportSettings(test_fraction=test_fraction, seed=seed, clip_s=clip_s, hop_s=hop_s, bits=int(bits),
                               short=short, use=use)
@@ -89,9 +89,9 @@ def import_(recordings: Path, out: Path, test_fraction: float, seed: int, clip_s
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes. Default: one per core.")
 def cache(directory: Path, recipe: str | None, cache_dir: Path | None, jobs: int | None) -> None:
     """Compute the features of the data set in DIRECTORY ahead of training; what is there already is kept."""
+    from edge_asc.data.dataset import TauDataset
+    from edge_asc.data.feature_cache import cached_features
     from edge_asc.spec import FeatureSpec
-    from edge_asc.train.dataset import TauDataset
-    from edge_asc.train.feature_cache import cached_features
     from edge_asc.train.recipes import load_recipe
 
     spec = load_recipe(recipe).features if recipe else FeatureSpec()

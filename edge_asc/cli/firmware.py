@@ -163,7 +163,7 @@ def _targets(names: tuple[str, ...]) -> list[str]:
 
 
 def _accuracy(exported: Exported, path: Path) -> dict[str, object]:
-    from edge_asc.train.dataset import TauDataset
+    from edge_asc.data.dataset import TauDataset
     from firmware_export.accuracy import measure_accuracy
 
     clips = [(clip.path, clip.label) for clip in TauDataset.load(path).validation if clip.label is not None]

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import edge_asc
 from edge_asc.atomic import write_text
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.import_plan import ImportSettings
+from edge_asc.data.import_recordings import import_recordings
 from edge_asc.train.convert import convert_run
 from edge_asc.train.cross_validation import cross_validate
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.demo import CLIPS_DIR, HELD_OUT
 from edge_asc.train.evaluate import Evaluation, evaluate, save
 from edge_asc.train.fit import train_ensemble
-from edge_asc.train.import_plan import ImportSettings
-from edge_asc.train.import_recordings import import_recordings
 from edge_asc.train.progress import reporter
 from edge_asc.train.recipes import load_recipe, scaled
 

@@ -17,12 +17,12 @@ import numpy as np
 from edge_asc.audio import read_audio, require_sound
 from edge_asc.audit import Budget, audit_bundle
 from edge_asc.bundle import Bundle, NewMember, save_bundle
+from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import InputError, TrainingError
 from edge_asc.runtime import record_golden
 from edge_asc.runtime.member import Member
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.batches import Splits, batches, clamp_windows, draw_epoch
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.keras2 import keras
 from edge_asc.train.levels import level_dbfs
 from edge_asc.train.member_files import (

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.folder_lock import sole_writer
+from edge_asc.data.tau_layout import Clip
 from edge_asc.errors import DatasetError, InputError, TrainingError
 from edge_asc.spec import LABELS
 from edge_asc.train.batches import Int64, Splits, Windows
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.evaluate import Evaluation, judge, save
 from edge_asc.train.fit import chosen_members, describe_data, train_on
 from edge_asc.train.floors import BandRegression, Float64, Frequencies
-from edge_asc.train.folder_lock import sole_writer
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe
 from edge_asc.train.run import LAST, Run
-from edge_asc.train.tau_layout import Clip
 from edge_asc.train.training_data import arrange, load_windows, number_recordings
 
 _SHUFFLE = 4

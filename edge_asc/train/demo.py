@@ -12,6 +12,9 @@ from pathlib import Path
 import edge_asc
 from edge_asc.audit import Audit, audit_bundle
 from edge_asc.bundle import Bundle
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.import_plan import ImportSettings
+from edge_asc.data.import_recordings import import_recordings
 from edge_asc.listen.events import SceneEvent
 from edge_asc.listen.pipeline import listen
 from edge_asc.listen.sources import file_source
@@ -19,11 +22,8 @@ from edge_asc.report import Picture, Section, Table, write_page
 from edge_asc.runtime import load_ensemble
 from edge_asc.train import plots
 from edge_asc.train.convert import convert_run
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.fit import train_ensemble
 from edge_asc.train.history import read_csv
-from edge_asc.train.import_plan import ImportSettings
-from edge_asc.train.import_recordings import import_recordings
 from edge_asc.train.metrics import Scores, score
 from edge_asc.train.progress import Reporter
 from edge_asc.train.recipes import Recipe, load_recipe, override

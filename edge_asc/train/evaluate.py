@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_asc.atomic import write_bytes, write_text
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.progress_bar import progress_bar
+from edge_asc.data.tau_layout import Clip
 from edge_asc.errors import DatasetError, MissingDependencyError
 from edge_asc.train.batches import Windows, clamped_chunks
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.floors import BandRegression, Float64, Floor, Frequencies, chance, judged
 from edge_asc.train.metrics import Interval, Scores, bootstrap_interval, score
 from edge_asc.train.predictors import Predictor, load_predictor
-from edge_asc.train.progress_bar import progress_bar
 from edge_asc.train.run import LAST
-from edge_asc.train.tau_layout import Clip
 from edge_asc.train.training_data import load_windows, number_recordings
 
 SPLITS = ("train", "validation", "test")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from edge_asc.atomic import write_bytes
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.folder_lock import sole_writer
 from edge_asc.errors import RecipeError
 from edge_asc.train import plots
 from edge_asc.train.batches import Splits
-from edge_asc.train.dataset import TauDataset
-from edge_asc.train.folder_lock import sole_writer
 from edge_asc.train.history import read_csv
 from edge_asc.train.keras2 import keras
 from edge_asc.train.member import MemberTraining

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_asc.audio import read_audio
+from edge_asc.data.tau_layout import Clip
 from edge_asc.train.recipe_parts import Augmentation
-from edge_asc.train.tau_layout import Clip
 
 MAX_CLIPS = 200
 """Read evenly from the list: percentiles of level need no more."""

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_asc.bundle import Bundle
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.feature_cache import Segment, track_features
 from edge_asc.errors import DatasetError
 from edge_asc.features import clamp
 from edge_asc.parity import Judge
-from edge_asc.train.dataset import TauDataset
-from edge_asc.train.feature_cache import Segment, track_features
 from edge_asc.train.metrics import score
 
 Float32 = npt.NDArray[np.float32]

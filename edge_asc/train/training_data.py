@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_asc.data.block_mixing import mixed_features
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.feature_cache import cached_features
+from edge_asc.data.tau_layout import Clip
 from edge_asc.errors import DatasetError
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.augmentation import augmenter
 from edge_asc.train.batches import Int64, Splits, Windows
-from edge_asc.train.block_mixing import mixed_features
-from edge_asc.train.dataset import TauDataset
-from edge_asc.train.feature_cache import cached_features
 from edge_asc.train.recipes import Recipe
-from edge_asc.train.tau_layout import Clip
 
 _SELECTION = 3
 

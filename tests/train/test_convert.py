@@ -25,8 +25,8 @@ from edge_asc.train.member_files import VARIANTS, check_member, convert_member, 
 from edge_asc.train.models import build, kernels
 from edge_asc.train.recipes import from_mapping
 from edge_asc.train.run import Run
+from tests.data.tiny_tau import write_tiny
 from tests.golden import make_models
-from tests.train.tiny_tau import write_tiny
 
 pytestmark = pytest.mark.train
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import DatasetError, InputError, TrainingError
 from edge_asc.train.batches import Windows
 from edge_asc.train.cross_validation import assign_folds, cross_validate
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.evaluate import Evaluation
 from edge_asc.train.run import Run
 from tests.train import tiny_sounds

@@ -12,13 +12,13 @@ import pytest
 
 from edge_asc.bundle import Bundle
 from edge_asc.classify import classify_file
+from edge_asc.data.tau_layout import write_table
 from edge_asc.errors import DatasetError, InputError, TrainingError
 from edge_asc.runtime import load_ensemble
 from edge_asc.spec import LABELS
 from edge_asc.train.evaluate import evaluate, save
 from edge_asc.train.metrics import score
 from edge_asc.train.run import Run
-from edge_asc.train.tau_layout import write_table
 from tests.program import BUNDLE, edge_asc, environment
 from tests.train import tiny_sounds
 

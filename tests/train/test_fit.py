@@ -310,7 +310,7 @@ def test_an_unknown_member_is_an_error(tmp_path):
 
 
 def test_two_writers_in_one_folder_are_an_error(tmp_path):
-    from edge_asc.train.folder_lock import sole_writer
+    from edge_asc.data.folder_lock import sole_writer
 
     with sole_writer(tmp_path, wait=False), pytest.raises(InputError, match="another process"):
         synthetic.train(tmp_path, members=["v1"])

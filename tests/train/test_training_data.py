@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edge_asc.audio import read_audio
+from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import DatasetError
 from edge_asc.features import mel_db
 from edge_asc.spec import LABELS
 from edge_asc.train.batches import Windows
-from edge_asc.train.dataset import TauDataset
 from edge_asc.train.recipes import from_mapping
 from edge_asc.train.training_data import fingerprint, hold_out, load_splits, load_windows, number_recordings
 from tests.sounds import SPEC

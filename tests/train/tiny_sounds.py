@@ -6,11 +6,11 @@ from pathlib import Path
 
 import soundfile
 
+from edge_asc.data.tau_layout import clip_filename
 from edge_asc.spec import LABELS
 from edge_asc.train.recipes import Recipe, from_mapping
-from edge_asc.train.tau_layout import clip_filename
+from tests.data.tiny_tau import Rows, write_tables
 from tests.sounds import SPEC, sound
-from tests.train.tiny_tau import Rows, write_tables
 
 SCENE = {"indoor": "airport", "outdoor": "park", "transportation": "tram"}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_asc.audio import audio_info
+from edge_asc.data.feature_cache import Float32, Segment, Track, cached_track_features, read_track
+from edge_asc.data.tau_layout import CLIP_S, Clip
 from edge_asc.errors import DatasetError, InputError
 from edge_asc.spec import LABELS, FeatureSpec
-from edge_asc.train.feature_cache import Float32, Segment, Track, cached_track_features, read_track
-from edge_asc.train.tau_layout import CLIP_S, Clip
 
 MATCHES = ("label", "scene")
 

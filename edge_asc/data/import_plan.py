@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_asc.data.dataset import listed
+from edge_asc.data.recordings_csv import USES, Recording
+from edge_asc.data.tau_layout import CLIP_S, SAMPLE_RATE_HZ, clip_filename
 from edge_asc.errors import DatasetError, InputError
-from edge_asc.train.dataset import listed
-from edge_asc.train.recordings_csv import USES, Recording
-from edge_asc.train.tau_layout import CLIP_S, SAMPLE_RATE_HZ, clip_filename
 
 SHORT = ("skip", "error", "repeat")
 TOLERANCE_S = 0.010

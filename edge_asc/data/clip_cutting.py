@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_asc import audio
+from edge_asc.data.import_plan import TOLERANCE_S, ClipPlan, ImportSettings
+from edge_asc.data.tau_layout import SAMPLE_RATE_HZ
 from edge_asc.errors import AudioError
-from edge_asc.train.import_plan import TOLERANCE_S, ClipPlan, ImportSettings
-from edge_asc.train.tau_layout import SAMPLE_RATE_HZ
 
 Float32 = npt.NDArray[np.float32]
 

@@ -23,14 +23,14 @@ import numpy.typing as npt
 
 from edge_asc import atomic
 from edge_asc.audio import read_audio, require_sound
+from edge_asc.data.dataset import listed
+from edge_asc.data.folder_lock import sole_writer, sweep
+from edge_asc.data.progress_bar import progress_bar
+from edge_asc.data.tau_layout import Clip
+from edge_asc.data.worker_pool import default_n_jobs, worker_pool
 from edge_asc.errors import AudioError, DatasetError, EdgeAscError
 from edge_asc.features import mel_db
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.dataset import listed
-from edge_asc.train.folder_lock import sole_writer, sweep
-from edge_asc.train.progress_bar import progress_bar
-from edge_asc.train.tau_layout import Clip
-from edge_asc.train.worker_pool import default_n_jobs, worker_pool
 
 Float32 = npt.NDArray[np.float32]
 

@@ -16,12 +16,12 @@ import pytest
 import soundfile
 
 from edge_asc.audio import read_audio
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.dataset_check import check_dataset
+from edge_asc.data.folder_lock import sole_writer
+from edge_asc.data.import_plan import ImportSettings
+from edge_asc.data.import_recordings import import_recordings
 from edge_asc.errors import DatasetError, InputError
-from edge_asc.train.dataset import TauDataset
-from edge_asc.train.dataset_check import check_dataset
-from edge_asc.train.folder_lock import sole_writer
-from edge_asc.train.import_plan import ImportSettings
-from edge_asc.train.import_recordings import import_recordings
 
 _LABELS = ("indoor", "outdoor", "transportation")
 _ONE_S = ImportSettings(clip_s=1.0)

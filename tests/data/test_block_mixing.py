@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asc.audio import read_audio
+from edge_asc.data import block_mixing
+from edge_asc.data.block_mixing import MixedTrack, mix_blocks, mixed_features, plan_tracks
+from edge_asc.data.tau_layout import LABEL_OF_SCENE, Clip, clip_filename, make_clip
 from edge_asc.errors import DatasetError, InputError
 from edge_asc.features import mel_db
 from edge_asc.spec import FeatureSpec
-from edge_asc.train import block_mixing
-from edge_asc.train.block_mixing import MixedTrack, mix_blocks, mixed_features, plan_tracks
-from edge_asc.train.tau_layout import LABEL_OF_SCENE, Clip, clip_filename, make_clip
-from tests.train.tiny_tau import write_clip
+from tests.data.tiny_tau import write_clip
 
 _CITIES = tuple("abcdefghi")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edge_asc.train.tau_layout import LABEL_OF_SCENE, META, SETUP, clip_filename, write_table
+from edge_asc.data.tau_layout import LABEL_OF_SCENE, META, SETUP, clip_filename, write_table
 
 Rows = list[tuple[str, str]]
 

@@ -17,13 +17,13 @@ import pytest
 import soundfile
 
 from edge_asc.audio import read_audio
+from edge_asc.data import feature_cache
+from edge_asc.data.feature_cache import Segment, cached_features, cached_track_features, read_track
+from edge_asc.data.tau_layout import Clip, make_clip
 from edge_asc.errors import AudioError, DatasetError
 from edge_asc.features import mel_db
 from edge_asc.spec import FeatureSpec
-from edge_asc.train import feature_cache
-from edge_asc.train.feature_cache import Segment, cached_features, cached_track_features, read_track
-from edge_asc.train.tau_layout import Clip, make_clip
-from tests.train.tiny_tau import write_clip
+from tests.data.tiny_tau import write_clip
 
 _SPEC = FeatureSpec(n_fft=1024, hop_length=512, n_mels=16, n_frames=92)
 """Windows of just under 1 s."""
@@ -183,8 +183,8 @@ _RUN = """
 import sys
 from pathlib import Path
 from edge_asc.spec import FeatureSpec
-from edge_asc.train import feature_cache
-from edge_asc.train.tau_layout import make_clip
+from edge_asc.data import feature_cache
+from edge_asc.data.tau_layout import make_clip
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     feature_cache.SHARD_LENGTH = 2

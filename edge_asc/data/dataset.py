@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_asc.data.tau_layout import SETUP, TITLE, Clip, make_clip, read_table
 from edge_asc.errors import DatasetError
 from edge_asc.spec import LABELS
-from edge_asc.train.tau_layout import SETUP, TITLE, Clip, make_clip, read_table
 
 IMPORT_STATE = "import.json"
 """What `edge-asc dataset import` keeps beside the tables; the published data set has no such file."""

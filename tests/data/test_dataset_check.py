@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from edge_asc.data.dataset_check import DatasetCheck, check_dataset
+from edge_asc.data.tau_layout import LABEL_OF_SCENE, META, PUBLISHED, SETUP, clip_filename, write_table
 from edge_asc.errors import DatasetError
-from edge_asc.train.dataset_check import DatasetCheck, check_dataset
-from edge_asc.train.tau_layout import LABEL_OF_SCENE, META, PUBLISHED, SETUP, clip_filename, write_table
-from tests.train.tiny_tau import Rows, write_clip, write_tables, write_tiny
+from tests.data.tiny_tau import Rows, write_clip, write_tables, write_tiny
 
 Tiny = Callable[[], tuple[Path, Rows, Rows]]
 

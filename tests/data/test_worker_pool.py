@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from edge_asc.data.worker_pool import default_n_jobs, worker_pool
 from edge_asc.errors import DatasetError, EdgeAscError
-from edge_asc.train.worker_pool import default_n_jobs, worker_pool
 
 
 def _square(n: int) -> tuple[int, int]:

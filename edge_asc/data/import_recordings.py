@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asc import atomic
+from edge_asc.data.clip_cutting import cut, is_complete
+from edge_asc.data.dataset import IMPORT_STATE, TauDataset, listed
+from edge_asc.data.folder_lock import sole_writer, sweep
+from edge_asc.data.import_plan import ClipPlan, ImportSettings, plan_clips
+from edge_asc.data.progress_bar import progress_bar
+from edge_asc.data.recordings_csv import read_recordings
+from edge_asc.data.splitting import held_out_recordings
+from edge_asc.data.tau_layout import DEVICE, META, SAMPLE_RATE_HZ, SETUP, write_table
 from edge_asc.errors import AudioError, DatasetError
 from edge_asc.spec import LABELS
-from edge_asc.train.clip_cutting import cut, is_complete
-from edge_asc.train.dataset import IMPORT_STATE, TauDataset, listed
-from edge_asc.train.folder_lock import sole_writer, sweep
-from edge_asc.train.import_plan import ClipPlan, ImportSettings, plan_clips
-from edge_asc.train.progress_bar import progress_bar
-from edge_asc.train.recordings_csv import read_recordings
-from edge_asc.train.splitting import held_out_recordings
-from edge_asc.train.tau_layout import DEVICE, META, SAMPLE_RATE_HZ, SETUP, write_table
 
 CREDITS = "CREDITS.csv"
 _STATE_VERSION = 1

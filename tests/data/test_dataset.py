@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_asc.data.dataset import IMPORT_STATE, TauDataset
+from edge_asc.data.tau_layout import META, SETUP, write_table
 from edge_asc.errors import DatasetError
-from edge_asc.train.dataset import IMPORT_STATE, TauDataset
-from edge_asc.train.tau_layout import META, SETUP, write_table
-from tests.train.tiny_tau import write_clip, write_tables, write_tiny
+from tests.data.tiny_tau import write_clip, write_tables, write_tiny
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_asc.data.splitting import held_out_recordings
 from edge_asc.errors import InputError
-from edge_asc.train.splitting import held_out_recordings
 
 _RECORDINGS = st.dictionaries(st.text("abc", min_size=1, max_size=6),
                               st.tuples(st.sampled_from(["indoor", "outdoor"]), st.integers(1, 30).map(float)))

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asc.audio import AudioInfo, audio_info
+from edge_asc.data.dataset import listed, unknown_label
 from edge_asc.errors import AudioError, DatasetError
 from edge_asc.spec import LABELS
-from edge_asc.train.dataset import listed, unknown_label
 
 USES = ("train", "test")
 CREDIT_COLUMNS = ("title", "author", "licence", "license", "origin", "url")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_asc import atomic, audio
+from edge_asc.data.folder_lock import sole_writer, sweep
 from edge_asc.errors import InputError
-from edge_asc.train.folder_lock import sole_writer, sweep
 from tests.conftest import noise
 
 
@@ -23,7 +23,7 @@ def test_the_folder_is_made_and_a_second_writer_refused(tmp_path: Path) -> None:
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
-    script = ("import os, sys; from pathlib import Path; from edge_asc.train.folder_lock import sole_writer\n"
+    script = ("import os, sys; from pathlib import Path; from edge_asc.data.folder_lock import sole_writer\n"
               "with sole_writer(Path(sys.argv[1]), wait=False): os.kill(os.getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == -9
     with sole_writer(tmp_path, wait=False):

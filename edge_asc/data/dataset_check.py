@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asc import audio
-from edge_asc.errors import AudioError, DatasetError
-from edge_asc.spec import LABELS
-from edge_asc.train.dataset import IMPORT_STATE, audio_on_disk, require_dataset, unknown_label
-from edge_asc.train.progress_bar import progress_bar
-from edge_asc.train.tau_layout import (
+from edge_asc.data.dataset import IMPORT_STATE, audio_on_disk, require_dataset, unknown_label
+from edge_asc.data.progress_bar import progress_bar
+from edge_asc.data.tau_layout import (
     CITIES,
     CLIP_S,
     LABEL_OF_SCENE,
@@ -32,6 +30,8 @@ from edge_asc.train.tau_layout import (
     make_clip,
     read_table,
 )
+from edge_asc.errors import AudioError, DatasetError
+from edge_asc.spec import LABELS
 
 _LENGTH_TOLERANCE_S = 0.010
 """Less than what a 10 s clip has left over after its last frame."""

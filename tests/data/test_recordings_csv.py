@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_asc.data.recordings_csv import read_recordings
 from edge_asc.errors import DatasetError
-from edge_asc.train.recordings_csv import read_recordings
-from tests.train.tiny_tau import write_clip
+from tests.data.tiny_tau import write_clip
 
 
 @pytest.fixture
