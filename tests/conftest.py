@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 # No deadline: a busy machine is not a failure. In CI the same examples every time.
 hypothesis.settings.register_profile("edge-asc", deadline=None, derandomize="CI" in os.environ, database=None)
 hypothesis.settings.load_profile("edge-asc")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every program they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WavFile = Callable[..., Path]
 
