@@ -116,12 +116,12 @@ def test_meter_measures_level_peak_and_offset() -> None:
 
 def test_meter_counts_what_is_wrong() -> None:
     meter = Meter(sample_rate_hz=RATE)
-    clipped = np.zeros(100)
+    clipped = noise(4800)
     clipped[:7] = 1.0
     clipped[7] = -1.0
-    seen = list(meter.watch([block(clipped), block(np.zeros(50)), block(noise(10), n_lost=480),
-                             block(noise(10), n_lost=4800, is_restart=True)]))
-    assert len(seen) == 4
-    assert dict(meter.counts) == {"gaps": 2, "lost_samples": 5280, "clipped_samples": 8, "silent_samples": 50,
+    seen = list(meter.watch([block(clipped), block(np.zeros(4700)), block(np.zeros(4900)),
+                             block(noise(10), n_lost=480), block(noise(10), n_lost=4800, is_restart=True)]))
+    assert len(seen) == 5
+    assert dict(meter.counts) == {"gaps": 2, "lost_samples": 5280, "clipped_samples": 8, "silent_samples": 9600,
                                   "restarts": 1}
-    assert meter.audio_s == pytest.approx((100 + 50 + 20 + 5280) / RATE)
+    assert meter.audio_s == pytest.approx((3 * 4800 + 20 + 5280) / RATE)

@@ -26,6 +26,7 @@ FLOWING_S = 3.0
 CLIPPED = 0.9999
 """A sample at or beyond this is at the end of the scale: the largest of 16 bits is 0.99997."""
 _SMOOTHING_S = 1.0
+_BATCH_S = 0.1
 _TICK_S = 1.0
 
 
@@ -90,6 +91,9 @@ class Meter:
         self._power = self._mean = self._peak = 0.0
         self._n_samples = 0
         self._last_block_s: float | None = None
+        self._waiting: list[NDArray[np.float32]] = []
+        self._n_waiting = 0
+        self._is_measured = False
         self.counts: Counter[str] = Counter(gaps=0, lost_samples=0, clipped_samples=0, silent_samples=0, restarts=0)
 
     def watch(self, source: Iterable[Block]) -> Iterator[Block]:
@@ -105,11 +109,15 @@ class Meter:
         self.counts["gaps"] += block.n_lost > 0
         self.counts["lost_samples"] += block.n_lost
         self.counts["restarts"] += block.is_restart
-        if block.samples.size:
-            self._measure(block.samples)
+        self._waiting.append(block.samples)
+        self._n_waiting += block.samples.size
+        # Small blocks together: a microphone brings thirty a second.
+        if self._n_waiting >= _BATCH_S * self._sample_rate_hz:
+            self._measure(np.concatenate(self._waiting))
+            self._waiting, self._n_waiting = [], 0
 
     def _measure(self, samples: NDArray[np.float32]) -> None:
-        peak = float(np.abs(samples).max())
+        peak = float(max(samples.max(), -samples.min()))
         if peak >= CLIPPED:
             self.counts["clipped_samples"] += int(np.count_nonzero(np.abs(samples) >= CLIPPED))
         if peak == 0:
@@ -118,11 +126,12 @@ class Meter:
         self._power += weight * (float(np.dot(samples, samples)) / samples.size - self._power)
         self._mean += weight * (float(samples.mean()) - self._mean)
         self._peak = max(peak, (1 - weight) * self._peak)
+        self._is_measured = True
 
     @property
     def level(self) -> Level | None:
-        """None before the first block."""
-        if self._last_block_s is None:
+        """None before the first tenth of a second."""
+        if not self._is_measured:
             return None
         return Level(rms_dbfs=_db(self._power), peak_dbfs=_db(self._peak**2), dc_offset=self._mean)
 

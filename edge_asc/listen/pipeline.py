@@ -21,6 +21,7 @@ from edge_asc.runtime import Ensemble
 from edge_asc.spec import FeatureSpec
 
 MIN_HOP_S, MAX_HOP_S = 0.1, 60.0
+_BATCH_FRAMES = 8
 
 
 class FrameRing:
@@ -80,6 +81,8 @@ class WindowStream:
         self._due = spec.window_samples
         self._gap_end = -1
         self._first_frame = 0
+        self._waiting: list[NDArray[np.float32]] = []
+        self._n_waiting = 0
 
     def push(self, block: Block) -> Iterator[Window]:
         """Take in a block and yield the windows that it completes."""
@@ -101,16 +104,23 @@ class WindowStream:
         # Time goes on; the next window is the first on the old grid that holds nothing from before.
         self.n_samples += n_lost
         self._mel.reset()
+        self._waiting, self._n_waiting = [], 0
         self._first_frame, self._gap_end = self.n_samples, -1
         self._due = self.spec.window_samples + -(-self.n_samples // self.hop_samples) * self.hop_samples
 
     def _advance(self, samples: NDArray[np.float32], *, is_gap: bool) -> Iterator[Window]:
         while samples.size:
-            part, samples = np.split(samples, [self._due - self.n_samples])
-            self._ring.push(self._mel.push(part))
+            n_missing = self._due - self.n_samples
+            part, samples = samples[:n_missing], samples[n_missing:]
+            self._waiting.append(part)
+            self._n_waiting += part.size
             self.n_samples += part.size
             if is_gap:
                 self._gap_end = self.n_samples
+            # Frames in batches: with cold caches, as between two blocks of a microphone, one costs as much as five.
+            if self.n_samples == self._due or self._n_waiting >= _BATCH_FRAMES * self.spec.hop_length:
+                self._ring.push(self._mel.push(np.concatenate(self._waiting)))
+                self._waiting, self._n_waiting = [], 0
             if self.n_samples == self._due:
                 db = self._ring.window()
                 # Frames lie on the grid of the whole stream: the oldest may begin a little before one window ago.

@@ -12,6 +12,8 @@ from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.health import Level, Meter
 from edge_asc.listen.microphone import Microphone, devices
 
+_SILENCE_DBFS = -150.0
+"""Below the last of 24 bits: nothing but zeros."""
 _FAR_DB = 12.0
 """Beyond the levels trained on by more than this the answers were seen to fall."""
 
@@ -43,7 +45,7 @@ def look_at_sound(config: Config, bundle: Bundle | None, *, listen_s: float) -> 
                           f"{took_s:.1f} s", fix="The machine is too busy, or a USB hub is overloaded.")
     level = meter.level
     assert level
-    if meter.counts["silent_samples"] == n_samples:
+    if level.peak_dbfs < _SILENCE_DBFS:
         yield Finding(about="level", verdict=BAD, found="digital silence: every sample is zero",
                       fix="Unmute the microphone (alsamixer, F4), or choose another: edge-asc devices")
         return
