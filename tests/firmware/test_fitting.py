@@ -14,6 +14,7 @@ from firmware_export.export import export_bundle, planned
 from firmware_export.fitting import STACK_BYTES, need, settings_for, settings_without_board, wanted_spare_frames
 from firmware_export.layers import Network
 from firmware_export.network import read_network
+from firmware_export.plan import FIRMWARE
 from tests.program import BUNDLE
 
 GOLDEN = Bundle.load(BUNDLE)
@@ -45,9 +46,10 @@ def test_a_slower_board_gets_more_spare_frames_up_to_a_window(networks: list[Net
 
 
 def test_refusal_names_the_members_that_would_fit(networks: list[Network], tmp_path: Path) -> None:
-    members = {network.name: planned([network]) for network in networks}
-    small = min(need(plan, spec=GOLDEN.features, n_spare_frames=0).ram_bytes for plan in members.values())
-    whole = need(planned(networks), spec=GOLDEN.features, n_spare_frames=0).ram_bytes
+    narrowest = dataclasses.replace(FIRMWARE, arena_bytes=KIB)
+    members = [planned([network], narrowest) for network in networks]
+    small = min(need(plan, spec=GOLDEN.features, n_spare_frames=0).ram_bytes for plan in members)
+    whole = need(planned(networks, narrowest), spec=GOLDEN.features, n_spare_frames=0).ram_bytes
     board = dataclasses.replace(_board(0), ram_bytes=small)
     assert small < whole
     with pytest.raises(OverBudgetError, match=r"does not fit on tiny; found v1 v2 i1: .* This would fit: v"):
