@@ -62,10 +62,10 @@ def steady_memory(peer: Measured, ours: Measured) -> Ratio | None:
 
 
 def first_event(peer: Measured, ours: Measured) -> Ratio | None:
-    """From starting the program to its first answer."""
+    """From starting the program to its first answer, start by start."""
     if not peer.program or not ours.program:
         return None
-    return _exact(peer.program.first_event_s, ours.program.first_event_s)
+    return ratio([[start_s] for start_s in peer.starts_s], [[start_s] for start_s in ours.starts_s])
 
 
 def program_cpu(peer: Measured, ours: Measured) -> Ratio | None:

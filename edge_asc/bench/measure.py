@@ -60,6 +60,8 @@ class Measured:
     """Task -> CPU time of this one over that of the first contestant, from the same rounds."""
     wall_ratios: dict[str, Ratio] = field(default_factory=dict)
     program: Observation | None = None
+    starts_s: list[float] = field(default_factory=list)
+    """From starting the program to its first answer; the same number for everyone, taken in turns."""
     paced: Observation | None = None
     energy: Energy | None = None
     """Measured; None where the machine has no meter."""
@@ -133,6 +135,8 @@ def measure(contestants: Sequence[Contestant], bundle: Bundle, *, effort: Effort
             notify(f"program: {each.contestant.name}")
             _observe(each, bundle, effort, missing)
             states.append(read_state())
+    notify("starts, in turns")
+    _start(list(measured.values()), bundle, effort)
     reference = measured[contestants[0].name]
     if effort.paced_s and reference.program:
         notify(f"at the pace of sound, {effort.paced_s:g} s: {reference.contestant.name}")
@@ -165,15 +169,22 @@ def _time(workers: Sequence[Worker], measured: dict[str, Measured], effort: Effo
 
 
 def _observe(each: Measured, bundle: Bundle, effort: Effort, missing: dict[str, str]) -> None:
-    """Start it a few times, let it run once; the first answer of all starts in the median."""
+    """Let the program run once."""
     try:
         each.program = _program(each, bundle, n_hops=effort.n_program_hops)
-        starts_s = [each.program.first_event_s, *(_program(each, bundle, n_hops=0).first_event_s
-                                                  for _ in range(effort.n_starts - 1))]
+        each.starts_s.append(each.program.first_event_s)
     except EdgeAscError as error:
         missing[f"{each.contestant.name}, as a program"] = str(error)
-        return
-    each.program = Observation(**{**vars(each.program), "first_event_s": statistics.median(starts_s)})
+
+
+def _start(measured: Sequence[Measured], bundle: Bundle, effort: Effort) -> None:
+    """Start all programs a few times more, in turns; the first answer counts in the median."""
+    programs = [each for each in measured if each.program]
+    for _ in range(effort.n_starts - 1):
+        for each in programs:
+            each.starts_s.append(_program(each, bundle, n_hops=0).first_event_s)
+    for each in programs:
+        each.program = Observation(**{**vars(each.program), "first_event_s": statistics.median(each.starts_s)})
 
 
 def _program(each: Measured, bundle: Bundle, *, n_hops: int, paced: bool = False) -> Observation:

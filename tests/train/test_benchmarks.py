@@ -43,7 +43,8 @@ def measured(name: str, *, resident: int = 0, first_event_s: float = 0.0, about:
     ratios = {task: ratio(each.cpu_ms, each.cpu_ms) for task, each in times.items()}
     return Measured(contestant=Contestant(name=name, serve=(), settings={}, about={
         "engine": name, "n_threads": 1, "hop_s": 1.0, **(about or {"peer": True})}), times=times, program=program,
-        checks=[{"name": "x", "difference": 0.0, "tolerance": 1.0, "ok": True}], ratios=ratios, wall_ratios=ratios)
+        starts_s=[first_event_s] * 2, ratios=ratios, wall_ratios=ratios,
+        checks=[{"name": "x", "difference": 0.0, "tolerance": 1.0, "ok": True}])
 
 
 def a_run(*others: Measured) -> Run:
