@@ -104,6 +104,7 @@ class Step:
 class Program:
     """What the planner orders and the runner runs."""
 
+    n_window_rows: int
     buffers: list[Buffer] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
@@ -116,7 +117,7 @@ def lower(network: Network) -> Program:
 class _Lowering:
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.result = Program()
+        self.result = Program(network.activations[network.input].shape[0])
         self.place: dict[int, tuple[int, int]] = {}
         """Activation -> buffer and first plane."""
         self.done: set[int] = set()

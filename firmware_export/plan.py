@@ -39,8 +39,9 @@ class Trace:
 
     n_pieces: list[int]
     """Pieces per step."""
-    alive: list[tuple[int, int]]
-    """Per buffer: the pieces of its first write and of its last read."""
+    busy: list[int]
+    """Per buffer the pieces at which it holds something that is still read, as bits. One with padding is busy from its
+    first write to its last read; another is free whenever all its columns are used up."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class _Run:
         self.last_reader = [last_reader(program, b) for b in range(n_buffers)]
         self.done, self.n_pieces = [0] * len(self.steps), [0] * len(self.steps)
         self.least, self.furthest = [0] * n_buffers, [0] * n_buffers
-        self.alive = [(NEVER, 0)] * n_buffers
+        self.busy, self.busy_since = [0] * n_buffers, [NEVER] * n_buffers
+        self.padded = [bool(b.row_pad or b.pad_left or b.pad_right) for b in self.buffers]
         for buffer in self.buffers:
             buffer.n_slots = 0
 
@@ -90,9 +92,15 @@ class _Run:
             i, n = self.next_piece(start)
             self.run(i, n, now)
             start, now = max(i, self.last_reader[self.steps[i].output]), now + 1
-        exit_ = self.steps[-1].output
-        self.alive[exit_] = (self.alive[exit_][0], NEVER)
-        return Trace(self.n_pieces, self.alive)
+        for b in range(len(self.buffers)):
+            self.release(b, now)
+        return Trace(self.n_pieces, self.busy)
+
+    def release(self, b: int, now: int) -> None:
+        """Note the pieces up to now at which a buffer was busy."""
+        if self.busy_since[b] <= now:
+            self.busy[b] |= (1 << (now + 1)) - (1 << self.busy_since[b])
+            self.busy_since[b] = NEVER
 
     def next_piece(self, start: int) -> tuple[int, int]:
         """The last step up to `start` that can run, and how many columns of it."""
@@ -109,14 +117,18 @@ class _Run:
                 return i, min(step.chunk, ready - done)
         raise AssertionError("no step is ready")
 
-    def hold(self, b: int, end: int) -> None:
-        """Make room in a buffer for all columns from the oldest that is still read up to `end`."""
+    def oldest(self, b: int) -> int:
+        """The first column of a buffer that is still read, or where the next will be written."""
         buffer, oldest = self.buffers[b], self.furthest[b]
         for r in self.readers[b]:
             step, done = self.steps[r], self.done[r]
             if done < step.n_columns:
                 oldest = min(oldest, max(done * step.stride - step.left, -buffer.pad_left))
-        buffer.n_slots = max(buffer.n_slots, end - oldest)
+        return oldest
+
+    def hold(self, b: int, end: int) -> None:
+        """Make room in a buffer for all columns from the oldest that is still read up to `end`."""
+        self.buffers[b].n_slots = max(self.buffers[b].n_slots, end - self.oldest(b))
 
     def run(self, i: int, n: int, now: int) -> None:
         """n more columns of step i."""
@@ -125,17 +137,23 @@ class _Run:
             # Padding on the right is appended when the first piece that reads it runs.
             buffer = self.buffers[b]
             self.hold(b, min((done - 1) * step.stride - step.left + step.reach, buffer.n_columns + buffer.pad_right))
-            self.alive[b] = (self.alive[b][0], now)
         b, finished = step.output, done
         if step.kind == "dense":
             sums, finished = step.inputs[1], done // step.n_columns
-            self.buffers[sums].n_slots, self.alive[sums] = 1, (min(self.alive[sums][0], now), now)
+            self.buffers[sums].n_slots = 1
+            self.busy_since[sums] = min(self.busy_since[sums], now)
+            if finished:
+                self.release(sums, now)
         self.hold(b, max(self.furthest[b], finished))
         self.done[i] = done
         self.n_pieces[i] += 1
         self.furthest[b] = max(self.furthest[b], finished)
         self.least[b] = finished if len(self.writers[b]) == 1 else min(self.done[w] for w in self.writers[b])
-        self.alive[b] = (min(self.alive[b][0], now), now)
+        self.busy_since[b] = min(self.busy_since[b], now)
+        for source in self.sources[i]:
+            over = all(self.done[r] == self.steps[r].n_columns for r in self.readers[source])
+            if over or (not self.padded[source] and self.oldest(source) == self.furthest[source]):
+                self.release(source, now)
 
 
 def simulate(program: Program) -> Trace:
@@ -144,18 +162,18 @@ def simulate(program: Program) -> Trace:
 
 
 def place(program: Program, trace: Trace, *, reserved_bytes: int) -> int:
-    """Give every buffer its place behind the first `reserved_bytes` of the arena; those that are never alive together
+    """Give every buffer its place behind the first `reserved_bytes` of the arena; those that are never busy together
     may share. Returns the bytes of the arena."""
-    placed: list[tuple[int, int, tuple[int, int]]] = []
+    placed: list[tuple[int, int, int]] = []
     for index in sorted(range(len(program.buffers)), key=lambda b: (-program.buffers[b].n_bytes, b)):
-        buffer, (start, end) = program.buffers[index], trace.alive[index]
+        buffer, busy = program.buffers[index], trace.busy[index]
         n_bytes, at = -(-buffer.n_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, reserved_bytes
-        for begin, stop, (other_start, other_end) in sorted(placed):
-            if start <= other_end and other_start <= end:
+        for begin, stop, other in sorted(placed):
+            if busy & other:
                 if at + n_bytes <= begin:
                     break
                 at = max(at, stop)
-        placed.append((at, at + n_bytes, (start, end)))
+        placed.append((at, at + n_bytes, busy))
         buffer.at = at + buffer.row_pad
     return max(stop for _, stop, _ in placed)
 
@@ -174,14 +192,14 @@ def finish(program: Program, *, max_taps: int, tile: int) -> Plan:
         tile: Accumulators that a kernel makes at a time; it may read and write that many minus one too far.
     """
     trace = simulate(program)
-    acc_values, scratch_bytes, even = 0, 0, max(2, tile)
+    acc_values, scratch_bytes, even = 0, program.n_window_rows + 3, max(2, tile)
     for step in program.steps:
         source = program.buffers[step.inputs[0]]
         if step.kind == "conv":
             run = conv_run(step, program, min(step.chunk, step.n_columns))
             acc_values = max(acc_values, -(-run // even) * even)
         elif step.kind == "max":
-            scratch_bytes = max(scratch_bytes, source.n_rows + step.top + step.kernel_rows + 8)
+            scratch_bytes = max(scratch_bytes, source.n_rows + step.top + step.kernel_rows + 28)
         elif step.kind == "dense" and source.n_planes > 1:
             scratch_bytes = max(scratch_bytes, source.n_planes * source.n_rows)
     scratch_bytes = max(scratch_bytes, 4 * acc_values + TAP_BYTES * (max_taps + SPARE_TAPS))

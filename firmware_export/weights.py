@@ -1,8 +1,8 @@
 """Sparse weights for flash: the non-zero values, and where they stand in the fewest bytes.
 
-Three ways to say where, the smallest taken for each layer. "gaps": half a byte per non-zero with the number of zeros
-before it, 15 meaning fifteen zeros and no non-zero yet. "bits": one bit per weight. "all": nothing, every weight is
-there. The first two take about 4.2 and 5 bits per non-zero where one weight in five is left.
+Three ways to say where, the smallest taken for each layer. "gaps": half a byte per non-zero with how far it is from
+the last one, 1 to 15; 0 means fifteen zeros and no non-zero yet. "bits": one bit per weight. "all": nothing, every
+weight is there. The first two take about 4.2 and 5 bits per non-zero where one weight in five is left.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def encode(weights: NDArray[np.int8], *, encoding: str | None = None) -> SparseW
         return SparseWeights(BITS, values, np.packbits(nonzero.reshape(-1), bitorder="little"), counts)
     nibbles: list[int] = []
     for row in nonzero:
-        gaps = np.diff(np.flatnonzero(row), prepend=-1) - 1
-        for gap in gaps.tolist():
-            nibbles += [15] * (gap // 15) + [gap % 15]
+        for distance in np.diff(np.flatnonzero(row), prepend=-1).tolist():
+            nibbles += [0] * ((distance - 1) // 15) + [(distance - 1) % 15 + 1]
     nibbles += [0] * (len(nibbles) % 2)
     pairs = np.array(nibbles, np.uint8).reshape(-1, 2)
     return SparseWeights(GAPS, values, (pairs[:, 0] | pairs[:, 1] << 4).astype(np.uint8), counts)
@@ -73,9 +72,8 @@ def decode(sparse: SparseWeights, n_positions: int) -> NDArray[np.int8]:
     for row, count in zip(weights, sparse.counts.tolist(), strict=True):
         at = -1
         for _ in range(count):
-            at += 1
-            while (gap := next(nibbles)) == 15:
+            while (distance := next(nibbles)) == 0:
                 at += 15
-            at += gap
+            at += distance
             row[at] = next(values)
     return weights

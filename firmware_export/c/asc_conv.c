@@ -25,24 +25,6 @@ ASC_NOINLINE void asc_unpack(AscTapReader *from, const AscLayer *layer, const As
 }
 #endif
 
-static inline int32_t larger(int32_t a, int32_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Of each 2 x 2 accumulators the largest: requantising never reverses an order, so the maximum may come first. */
-static void pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch)
-{
-    int32_t *to = acc;
-    for (uint32_t c = 0; c < n_columns; c++) {
-        const int32_t *a = acc + 2 * c * pitch;
-        const int32_t *b = a + pitch;
-        for (const int32_t *end = to + n_rows; to < end; a += 2, b += 2) {
-            *to++ = larger(larger(a[0], a[1]), larger(b[0], b[1]));
-        }
-    }
-}
-
 /* Copies a run of stored bytes to the columns of an output plane, `distance` bytes apart in the run. */
 static void scatter(const AscPiece *piece, uint32_t plane, const uint8_t *from, uint32_t distance)
 {
@@ -74,7 +56,7 @@ void asc_run_conv(const AscPiece *piece)
         asc_unpack(&reader, layer, step, 0, &taps);
         asc_accumulate(acc, run, &taps, &to);
         if (step->pool > 1) {
-            pool_accumulators(acc, piece->n, step->n_rows, pitch);
+            asc_pool_accumulators(acc, piece->n, step->n_rows, pitch);
             asc_requantise(acc, bytes, piece->n * step->n_rows, &to);
             scatter(piece, o, bytes, step->n_rows);
         } else {
@@ -100,13 +82,12 @@ static ASC_NOINLINE void add_column(int32_t *sum, AscTapReader *from, const AscP
     uint32_t n_left = piece->step->n_positions;
     uint32_t input = 0;
     while (reader.value < end) {
-        input += asc_next_gap(&reader, encoding);
-        for (; input >= n_inputs; input -= n_inputs) {
+        input += asc_next_distance(&reader, encoding);
+        for (; input > n_inputs; input -= n_inputs) {
             sum++;
             n_left -= n_inputs;
         }
-        *sum += *reader.value++ * (int32_t)column[input];
-        input++;
+        *sum += *reader.value++ * (int32_t)column[input - 1];
     }
     asc_skip_rest(&reader, encoding, n_left - input);
     *from = reader;

@@ -31,7 +31,28 @@ typedef struct {
     int narrow; /* see AscLayer */
 } AscRequant;
 
-#if !ASC_PLAIN_C && defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
+#if !ASC_PLAIN_C && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+#define ASC_HAS_DSP 1
+#else
+#define ASC_HAS_DSP 0
+#endif
+#if ASC_HAS_DSP && defined(__ARM_FEATURE_MVE)
+#define ASC_HAS_MVE 1
+#else
+#define ASC_HAS_MVE 0
+#endif
+
+/* Times a constant, rounded and clamped, and plus a constant, rounded and clamped: either or both. TFLite's sum takes its
+   inputs in 1 / 2^20 of a step of the larger scale. */
+typedef struct {
+    AscFactor operand, sum, product;
+    int times, plus;
+    int32_t zero, constant, middle_low, middle_high, summand, output_zero, low, high;
+} AscAffine;
+
+#if ASC_HAS_MVE
+#include "asc_kernel_mve.h"
+#elif ASC_HAS_DSP
 #include "asc_kernel_dsp.h"
 #else
 
@@ -93,15 +114,87 @@ static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n
     }
 }
 
-/* largest[i] = the larger of largest[i] and other[i], i < n, n a multiple of 4. other may be largest + 1. */
-static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t n)
+#endif
+
+#if !ASC_HAS_MVE
+/* to[i] = the affine function of from[i], i < n. */
+static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *affine)
 {
+    const AscAffine a = *affine;
     for (uint32_t i = 0; i < n; i++) {
-        largest[i] = other[i] > largest[i] ? other[i] : largest[i];
+        int32_t value = (int32_t)from[i] - a.zero;
+        if (a.times) {
+            value = asc_clamp(asc_times(value * a.constant, a.product), a.middle_low, a.middle_high);
+        }
+        if (a.plus) {
+            value = asc_times(asc_times(value * (1 << 20), a.operand) + a.summand, a.sum);
+        }
+        to[i] = (uint8_t)asc_clamp(value + a.output_zero, a.low, a.high);
     }
 }
 
+static inline int32_t asc_larger(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Of each 2 x 2 accumulators the largest: requantising never reverses an order, so the maximum may come first. From
+   columns `pitch` apart to columns of n_rows without a gap. */
+static inline void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch)
+{
+    int32_t *to = acc;
+    for (uint32_t c = 0; c < n_columns; c++) {
+        const int32_t *a = acc + 2 * c * pitch;
+        const int32_t *b = a + pitch;
+        for (const int32_t *end = to + n_rows; to < end; a += 2, b += 2) {
+            *to++ = asc_larger(asc_larger(a[0], a[1]), asc_larger(b[0], b[1]));
+        }
+    }
+}
 #endif
+
+/* largest[i] = the larger of largest[i] and other[i], i < n, n a multiple of 4. other may be largest + 1. Up to twelve
+   bytes more may be read and written. */
+static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t n)
+{
+#if ASC_HAS_MVE
+    for (uint32_t i = 0; i < n; i += 16) {
+        vst1q_u8(largest + i, vmaxq_u8(vld1q_u8(largest + i), vld1q_u8(other + i)));
+    }
+#elif ASC_HAS_DSP
+    for (uint32_t i = 0; i < n; i += 4) {
+        uint32_t a, b, scratch;
+        __builtin_memcpy(&a, largest + i, 4);
+        __builtin_memcpy(&b, other + i, 4);
+        __asm__("usub8 %0, %1, %2\n    sel %1, %1, %2" : "=&r"(scratch), "+r"(a) : "r"(b) : "cc");
+        __builtin_memcpy(largest + i, &a, 4);
+    }
+#else
+    for (uint32_t i = 0; i < n; i++) {
+        largest[i] = other[i] > largest[i] ? other[i] : largest[i];
+    }
+#endif
+}
+
+/* to[i] = from[i] (an int8) plus 128, but at least `least`, i < n. Up to three bytes more may be read and written. */
+static inline void asc_offset_and_raise(uint8_t *to, const uint8_t *from, uint32_t n, uint8_t least)
+{
+#if ASC_HAS_DSP
+    const uint32_t all_least = least * 0x01010101u;
+    for (uint32_t i = 0; i < n; i += 4) {
+        uint32_t word, scratch;
+        __builtin_memcpy(&word, from + i, 4);
+        word ^= 0x80808080u;
+        __asm__("usub8 %0, %1, %2\n    sel %1, %1, %2" : "=&r"(scratch), "+r"(word) : "r"(all_least) : "cc");
+        __builtin_memcpy(to + i, &word, 4);
+    }
+#else
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t value = from[i] ^ 0x80;
+        to[i] = value > least ? value : least;
+    }
+#endif
+}
 
 /* Four bytes at any address. */
 #if defined(__GNUC__)
@@ -115,9 +208,25 @@ static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t 
 #define ASC_COPY_WORD(to, from) memmove((to), (from), 4)
 #endif
 
+/* n zeros, n a multiple of 4. */
+static inline void asc_clear(uint8_t *bytes, uint32_t n)
+{
+    static const uint8_t zeros[4] = {0, 0, 0, 0};
+    for (; n > 0; n -= 4, bytes += 4) {
+        ASC_COPY_WORD(bytes, zeros);
+    }
+}
+
 /* Copies n bytes; a target below its source may overlap it. Written out because small C libraries copy byte by byte. */
 static inline void asc_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {
+#if ASC_HAS_MVE
+    for (int32_t left = (int32_t)n; left > 0; left -= 16, to += 16, from += 16) {
+        const mve_pred16_t there = vctp8q((uint32_t)left);
+        vstrbq_p_u8(to, vldrbq_z_u8(from, there), there);
+    }
+    return;
+#endif
     for (; n >= 4; n -= 4, to += 4, from += 4) {
         ASC_COPY_WORD(to, from);
     }

@@ -1,7 +1,7 @@
 /* See asc_kernel_dsp.h. */
-#include "asc_taps.h"
+#include "asc_kernel.h"
 
-#if !ASC_PLAIN_C && defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
+#if ASC_HAS_DSP && !ASC_HAS_MVE
 
 #define UNSEEN __attribute__((unused)) /* the assembler uses it, which the compiler does not see */
 
@@ -133,101 +133,8 @@ void asc_dsp_accumulate_wide(int32_t *acc, uint32_t n, AscTaps *taps, int32_t bi
         for (int i = 0; i < 8; i++) {
             acc[at + (uint32_t)i] = bias;
         }
-        add_products(acc + at, taps->begin + 1, taps->last_negative + 1, -1);
-        add_products(acc + at, taps->first_positive, taps->end, 1);
-    }
-}
-
-/* The loop of asc_unpack_as for gaps: two values per byte of positions. What both halves do once the gap is in lr:
-   r0 weight, r1 values, r4 their end, r5 distances, r6 how many, r7 group_bytes, r8 address of the group, r9 tap,
-   r10 last negative, r11 first positive, r12 sum of negative weights times 256. */
-#define VALUE(this, last)                   \
-    "    cmp lr, #15\n"                     \
-    "    beq 6" this "f\n"                  \
-    "    add r9, lr\n"                      \
-    "    cmp r9, r6\n"                      \
-    "    bhs 7" this "f\n"                  \
-    "2" this ": ldrsb r0, [r1], #1\n"       \
-    "    ldrh lr, [r5, r9, lsl #1]\n"       \
-    "    add r9, #1\n"                      \
-    "    add lr, r8\n"                      \
-    "    lsls r0, r0, #8\n"                 \
-    "    bmi 8" this "f\n"                  \
-    "    strd r0, lr, [r11, #-8]!\n"        \
-    "3" this ": cmp r1, r4\n"               \
-    "    " last "\n"
-
-/* Out of the way: fifteen zeros and no value; on to the next group; a negative weight. */
-#define RARE(this, next)                    \
-    "6" this ": add r9, #15\n"              \
-    "    b " next "\n"                      \
-    "7" this ": sub r9, r6\n"               \
-    "    add r8, r7\n"                      \
-    "    cmp r9, r6\n"                      \
-    "    bhs 7" this "b\n"                  \
-    "    b 2" this "b\n"                    \
-    "8" this ": add r12, r0\n"              \
-    "    rsb r0, #0\n"                      \
-    "    strd r0, lr, [r10, #8]!\n"         \
-    "    b 3" this "b\n"
-
-/* What the loop starts from and ends with, in the order of the registers from r1 on. */
-typedef struct {
-    const int8_t *value;
-    const uint8_t *position;
-    uint32_t bits;
-    const int8_t *end;
-    const uint16_t *distances;
-    uint32_t n_taps, group_bytes, address, tap;
-    AscTap *last_negative, *first_positive;
-    int32_t negative_sum;
-} Unpacking;
-
-__attribute__((naked, noinline)) static void unpack_gaps(UNSEEN Unpacking *state)
-{
-    __asm__ volatile(
-        "    push {r0, r4-r11, lr}\n"
-        "    ldm r0, {r1-r12}\n"
-        "    cmp r3, #1\n"
-        "    beq 4f\n"
-        "    and lr, r3, #15\n"
-        "    b 10f\n"
-        "4:  ldrb r3, [r2], #1\n"
-        "    and lr, r3, #15\n"
-        VALUE("1", "beq 9f")
-        "5:  lsr lr, r3, #4\n"
-        "10:\n"
-        VALUE("2", "bne 4b")
-        "    mov r3, #1\n"
-        "    b 11f\n"
-        "9:  lsr r3, #4\n"
-        "    orr r3, #0x10\n"
-        "11: pop {r0}\n"
-        "    stm r0, {r1-r12}\n"
-        "    pop {r4-r11, pc}\n"
-        RARE("1", "5b")
-        RARE("2", "4b"));
-}
-
-ASC_NOINLINE void asc_unpack(AscTapReader *from, const AscLayer *layer, const AscStep *step, uint32_t distance,
-                             AscTaps *to)
-{
-    const uint32_t count = asc_next_count(from, layer);
-    if (layer->encoding == ASC_BITS) {
-        asc_unpack_as(from, ASC_BITS, count, step, distance, to);
-    } else if (layer->encoding == ASC_ALL) {
-        asc_unpack_as(from, ASC_ALL, count, step, distance, to);
-    } else if (count > 0) {
-        Unpacking state = {from->value, from->position, from->bits, from->value + count, step->taps, step->n_taps,
-                           step->group_bytes, to->corner + distance, 0, to->last_negative, to->first_positive,
-                           to->negative_sum};
-        unpack_gaps(&state);
-        from->value = state.value;
-        from->position = state.position;
-        from->bits = state.bits;
-        to->last_negative = state.last_negative;
-        to->first_positive = state.first_positive;
-        to->negative_sum = state.negative_sum;
+        add_products(acc + at, taps->begin + 1, taps->stored.last_negative + 1, -1);
+        add_products(acc + at, taps->stored.first_positive, taps->end, 1);
     }
 }
 

@@ -17,24 +17,41 @@ typedef struct {
     uint32_t address;
 } AscTap;
 
-/* Negative weights from the front on, positive ones from the back; a tap of magnitude 0 ends each. */
+/* Negative weights from the front on, positive ones from the back; a tap of magnitude 0 ends each. In the order of
+   registers r10 to r12 in asc_unpack_thumb2.c. */
 typedef struct {
-    AscTap *begin;         /* the tap before the first negative */
     AscTap *last_negative;
     AscTap *first_positive;
-    AscTap *end;           /* the tap after the last positive */
-    uint32_t corner;
     int32_t negative_sum; /* of negative weights, times 256 */
+} AscStored;
+
+typedef struct {
+    AscTap *begin; /* the tap before the first negative */
+    AscTap *end;   /* the tap after the last positive */
+    uint32_t corner;
+    AscStored stored;
 } AscTaps;
 
 #define ASC_UNPACKS_GAPS 1
+
+/* r0 weight, lr address: times 256, and a negative one is dealt with out of the way. */
+#define ASC_STORE_TAP(this)                 \
+    "    lsls r0, r0, #8\n"                 \
+    "    bmi 8" this "f\n"                  \
+    "    strd r0, lr, [r11, #-8]!\n"        \
+    "3" this ":\n"
+#define ASC_STORE_TAP_RARELY(this)          \
+    "8" this ": add r12, r0\n"              \
+    "    rsb r0, #0\n"                      \
+    "    strd r0, lr, [r10, #8]!\n"         \
+    "    b 3" this "b\n"
 
 static inline AscTaps asc_no_taps(void *memory, uint32_t capacity, const uint8_t *corner)
 {
     /* From an even place to an even place, so that the parity of an address is that of a number of taps. */
     AscTap *begin = (AscTap *)(((uintptr_t)memory + 15) & ~(uintptr_t)15);
     AscTap *end = begin + ((capacity + 2) & ~1u);
-    const AscTaps taps = {begin, begin, end, end, (uint32_t)(uintptr_t)corner, 0};
+    const AscTaps taps = {begin, end, (uint32_t)(uintptr_t)corner, {begin, end, 0}};
     begin->magnitude = end->magnitude = 0;
     return taps;
 }
@@ -43,11 +60,11 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
 {
     if (weight < 0) {
         const AscTap tap = {(uint32_t)-weight << 8, taps->corner + distance};
-        *++taps->last_negative = tap;
-        taps->negative_sum += weight * 256;
+        *++taps->stored.last_negative = tap;
+        taps->stored.negative_sum += weight * 256;
     } else if (weight > 0) {
         const AscTap tap = {(uint32_t)weight << 8, taps->corner + distance};
-        *--taps->first_positive = tap;
+        *--taps->stored.first_positive = tap;
     }
 }
 
@@ -59,21 +76,10 @@ void asc_dsp_requantise_relu(const int32_t *acc, uint8_t *bytes, uint32_t n, int
 static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
 {
     if (to->narrow) {
-        const int32_t offset = to->bias * 256 + 255 * taps->negative_sum;
-        asc_dsp_tiles(acc, (n + 7) / 8, taps->last_negative, taps->first_positive, offset);
+        const int32_t offset = to->bias * 256 + 255 * taps->stored.negative_sum;
+        asc_dsp_tiles(acc, (n + 7) / 8, taps->stored.last_negative, taps->stored.first_positive, offset);
     } else {
         asc_dsp_accumulate_wide(acc, n, taps, to->bias);
-    }
-}
-
-static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i += 4) {
-        uint32_t a, b, scratch;
-        __builtin_memcpy(&a, largest + i, 4);
-        __builtin_memcpy(&b, other + i, 4);
-        __asm__("usub8 %0, %1, %2\n    sel %1, %1, %2" : "=&r"(scratch), "+r"(a) : "r"(b) : "cc");
-        __builtin_memcpy(largest + i, &a, 4);
     }
 }
 

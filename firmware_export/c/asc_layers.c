@@ -11,7 +11,7 @@ typedef struct {
     uint32_t begin, end;
 } Range;
 
-static Range inside(uint32_t output, uint32_t stride, uint32_t before, uint32_t size, uint32_t limit)
+static inline Range inside(uint32_t output, uint32_t stride, uint32_t before, uint32_t size, uint32_t limit)
 {
     const uint32_t begin = output * stride;
     const uint32_t end = begin + size > before ? begin + size - before : 0;
@@ -34,109 +34,144 @@ static uint8_t average(const AscPiece *piece, uint32_t plane, Range columns, Ran
     return (uint8_t)asc_clamp(mean + 128, piece->layer->low, piece->layer->high);
 }
 
-static void average_column(const AscPiece *piece, uint32_t plane, Range columns, uint8_t *to)
+static void average_column(const AscPiece *piece, uint32_t i, Range columns)
 {
     const AscStep *step = piece->step;
-    for (uint32_t row = 0; row < step->n_rows; row++) {
-        const Range rows = inside(row, step->row_stride, step->top, step->kernel_rows, input_of(piece)->n_rows);
-        to[row] = average(piece, plane, columns, rows);
+    for (uint32_t plane = 0; plane < step->n_planes; plane++) {
+        uint8_t *to = asc_output_at(piece, plane, i);
+        for (uint32_t row = 0; row < step->n_rows; row++) {
+            const Range rows = inside(row, step->row_stride, step->top, step->kernel_rows, input_of(piece)->n_rows);
+            to[row] = average(piece, plane, columns, rows);
+        }
     }
 }
 
-static void clear(uint8_t *bytes, uint32_t n)
+/* Takes every `stride`-th of the values, within the clamp. */
+static inline void take_rows(uint8_t *to, const uint8_t *from, uint32_t n, uint32_t stride, const AscLayer *layer)
 {
-    for (; n > 0; n--) {
-        *bytes++ = 0;
+    if (layer->low > 0 || layer->high < 255) {
+        for (uint32_t i = 0; i < n; i++) {
+            to[i] = (uint8_t)asc_clamp(from[i * stride], layer->low, layer->high);
+        }
+    } else if (stride == 1) {
+        asc_copy(to, from, n);
+    } else {
+        for (const uint8_t *end = to + n; to < end; from += stride) {
+            *to++ = *from;
+        }
     }
 }
 
 /* First over the columns, for all rows at once, then over the rows. 0 is below everything, so rows outside are 0. */
-static void maximum_column(const AscPiece *piece, uint32_t plane, Range columns, uint8_t *to)
+static void maximum_column(const AscPiece *piece, uint32_t i, Range columns)
 {
     const AscStep *step = piece->step;
     const AscBuffer *buffer = input_of(piece);
+    const AscBuffer *output = &piece->member->plan->buffers[step->output];
     const uint32_t n_rows = buffer->n_rows;
     const uint32_t n_whole = (n_rows + 3) & ~3u; /* in words; what is read too much is cleared */
+    const uint32_t n_above = (step->top + n_rows + 3) & ~3u;
+    const uint32_t n_below = (step->kernel_rows + 6u) & ~3u;
     const uint32_t pitch = asc_pitch(buffer);
-    const uint8_t *from = asc_input_at(piece, plane, buffer->pad_left + columns.begin);
+    const uint32_t n_columns = columns.end - columns.begin;
+    const uint32_t kernel_rows = step->kernel_rows;
+    const uint8_t *plane = asc_input_at(piece, 0, buffer->pad_left + columns.begin);
+    uint8_t *to = asc_output_at(piece, 0, i);
     uint8_t *above = (uint8_t *)piece->model->arena;
     uint8_t *largest = above + step->top;
-    clear(above, step->top);
-    asc_copy(largest, from, n_whole);
-    for (uint32_t column = columns.begin + 1; column < columns.end; column++) {
-        from += pitch;
-        asc_maximum(largest, from, n_whole);
-    }
-    clear(largest + n_rows, step->kernel_rows + 3u);
-    for (uint32_t more = 1; more < step->kernel_rows; more++) {
-        asc_maximum(above, above + 1, (step->top + n_rows + 3) & ~3u);
-    }
-    const uint8_t low = piece->layer->low;
-    const uint8_t high = piece->layer->high;
-    const uint32_t row_stride = step->row_stride;
-    for (const uint8_t *end = to + step->n_rows; to < end; to++, above += row_stride) {
-        *to = *above < low ? low : *above > high ? high : *above;
+    for (uint32_t left = step->n_planes; left > 0; left--) {
+        const uint8_t *from = plane;
+        asc_clear(above, (step->top + 3u) & ~3u);
+        asc_copy(largest, from, n_whole);
+        for (uint32_t column = 1; column < n_columns; column++) {
+            from += pitch;
+            asc_maximum(largest, from, n_whole);
+        }
+        asc_clear(largest + n_rows, n_below);
+        for (uint32_t more = 1; more < kernel_rows; more++) {
+            asc_maximum(above, above + 1, n_above);
+        }
+        take_rows(to, above, step->n_rows, step->row_stride, piece->layer);
+        plane += buffer->n_slots * pitch;
+        to += output->n_slots * asc_pitch(output);
     }
 }
 
 static void run_pool(const AscPiece *piece)
 {
     const AscStep *step = piece->step;
-    const uint32_t n_columns = input_of(piece)->n_columns;
-    for (uint32_t plane = 0; plane < step->n_planes; plane++) {
-        for (uint32_t i = 0; i < piece->n; i++) {
-            const Range columns = inside(piece->first + i, step->stride, step->left, step->reach, n_columns);
-            uint8_t *to = asc_output_at(piece, plane, i);
-            if (step->kind == ASC_MAX) {
-                maximum_column(piece, plane, columns, to);
-            } else {
-                average_column(piece, plane, columns, to);
-            }
+    for (uint32_t i = 0; i < piece->n; i++) {
+        const Range columns = inside(piece->first + i, step->stride, step->left, step->reach, input_of(piece)->n_columns);
+        if (step->kind == ASC_MAX) {
+            maximum_column(piece, i, columns);
+        } else {
+            average_column(piece, i, columns);
         }
     }
 }
 
-static uint8_t window_value(const AscWindow *window, uint32_t frame, uint32_t band)
+/* One frame of the window, as stored values within the clamp. */
+static const uint8_t *window_column(const AscPiece *piece, uint32_t frame)
 {
+    const AscWindow *window = piece->window;
     const uint32_t after = window->first + frame;
     const uint32_t column = after < window->capacity ? after : after - window->capacity;
-    const int8_t stored = window->columns[(size_t)column * ASC_MODEL_N_MELS + band];
-    return (uint8_t)((stored > window->floor ? stored : window->floor) + 128);
+    const uint8_t *from = (const uint8_t *)window->columns + (size_t)column * ASC_MODEL_N_MELS;
+    uint8_t *to = (uint8_t *)piece->model->arena;
+    asc_offset_and_raise(to, from, ASC_MODEL_N_MELS, (uint8_t)(window->floor + 128));
+    return to;
 }
 
-/* One column of a stage: `column` of the source, every row_phases-th row from `row` on. */
-static void stage_column(const AscPiece *piece, uint8_t *to, uint32_t channel, int32_t column, int32_t row)
+/* One column of an output plane: every `stride`-th row of the source from `row` on, fill where there is none. */
+static void stage_rows(uint8_t *to, uint32_t n, const uint8_t *from, int32_t row, int32_t n_rows, int32_t stride,
+                       uint8_t fill)
+{
+    const uint8_t *end = to + n;
+    for (; to < end && row < 0; row += stride) {
+        *to++ = fill;
+    }
+    if (stride == 1) {
+        const int32_t left = (int32_t)(end - to);
+        const int32_t there = n_rows - row < left ? n_rows - row : left;
+        if (there > 0) {
+            asc_copy(to, from + row, (uint32_t)there);
+            to += there;
+            row += there;
+        }
+    }
+    for (; to < end && row < n_rows; row += stride) {
+        *to++ = from[row];
+    }
+    while (to < end) {
+        *to++ = fill;
+    }
+}
+
+/* Copies channels, one output plane for each phase of rows and columns. The window is one channel. */
+static void run_stage(const AscPiece *piece)
 {
     const AscStep *step = piece->step;
     const int from_window = step->input == ASC_WINDOW;
     const int32_t n_columns = from_window ? ASC_MODEL_N_FRAMES : input_of(piece)->n_columns;
     const int32_t n_rows = from_window ? ASC_MODEL_N_MELS : input_of(piece)->n_rows;
     const uint8_t fill = piece->member->fills[step->output];
-    if (column < 0 || column >= n_columns) {
-        memset(to, fill, step->n_rows);
-        return;
-    }
-    const uint8_t *from =
-        from_window ? NULL : asc_input_at(piece, channel, input_of(piece)->pad_left + (uint32_t)column);
-    for (uint32_t i = 0; i < step->n_rows; i++, row += step->row_phases) {
-        if (row < 0 || row >= n_rows) {
-            to[i] = fill;
-        } else {
-            to[i] = from_window ? window_value(piece->window, (uint32_t)column, (uint32_t)row) : from[row];
-        }
-    }
-}
-
-static void run_stage(const AscPiece *piece)
-{
-    const AscStep *step = piece->step;
-    for (uint32_t plane = 0; plane < step->n_planes; plane++) {
-        const uint32_t phase = plane % ((uint32_t)step->row_phases * step->column_phases);
-        const uint32_t channel = plane / ((uint32_t)step->row_phases * step->column_phases);
-        const int32_t row = (int32_t)(phase / step->column_phases) - step->top;
-        for (uint32_t i = 0; i < piece->n; i++) {
-            const uint32_t column = (piece->first + i) * step->column_phases + phase % step->column_phases;
-            stage_column(piece, asc_output_at(piece, plane, i), channel, (int32_t)column - step->left, row);
+    const uint32_t n_phases = (uint32_t)step->row_phases * step->column_phases;
+    for (uint32_t plane = 0; plane < step->n_planes; plane += step->row_phases * step->column_phases) {
+        for (uint32_t i = 0; i < piece->n * step->column_phases; i++) {
+            const uint32_t output = i / step->column_phases;
+            const uint32_t column_phase = i % step->column_phases;
+            const int32_t column = (int32_t)(piece->first * step->column_phases + i) - step->left;
+            const int is_there = column >= 0 && column < n_columns;
+            const uint8_t *from = NULL;
+            if (is_there) {
+                from = from_window ? window_column(piece, (uint32_t)column)
+                                   : asc_input_at(piece, plane / n_phases, input_of(piece)->pad_left + (uint32_t)column);
+            }
+            for (uint32_t row_phase = 0; row_phase < step->row_phases; row_phase++) {
+                uint8_t *to = asc_output_at(piece, plane + row_phase * step->column_phases + column_phase, output);
+                stage_rows(to, step->n_rows, from, (int32_t)row_phase - step->top, is_there ? n_rows : 0,
+                           step->row_phases, fill);
+            }
         }
     }
 }
@@ -155,18 +190,7 @@ static void run_flatten(const AscPiece *piece)
     }
 }
 
-/* TFLite's sum: inputs are taken in 1 / 2^20 of a step of the larger scale. */
-static int32_t add_scaled(int32_t a, int32_t b, const AscLayer *layer)
-{
-    return asc_shift_right(asc_multiply_high(a + b, layer->multipliers[2]), -layer->shifts[2]);
-}
-
-static int32_t scaled_operand(int32_t value, int32_t multiplier, int shift)
-{
-    return asc_shift_right(asc_multiply_high(value * (1 << 20), multiplier), -shift);
-}
-
-static uint8_t stored(int32_t value, const AscLayer *layer)
+static inline uint8_t stored(int32_t value, const AscLayer *layer)
 {
     return (uint8_t)asc_clamp(value + layer->output_zero, layer->low, layer->high);
 }
@@ -178,23 +202,27 @@ static void run_affine(const AscPiece *piece)
     const AscStep *step = piece->step;
     const AscLayer *layer = piece->layer;
     const uint32_t pad_left = input_of(piece)->pad_left;
-    for (uint32_t plane = 0; plane < step->n_planes; plane++) {
-        const int32_t *constants = layer->bias + 3 + 2 * plane;
+    const int32_t *constants = layer->bias + 3;
+    const int to_the_left = layer->shifts[3] > 0 ? layer->shifts[3] : 0;
+    AscAffine affine = {
+        .operand = asc_factor(layer->multipliers[0], layer->shifts[0]),
+        .sum = asc_factor(layer->multipliers[2], layer->shifts[2]),
+        .product = asc_factor(layer->multipliers[3], layer->shifts[3] - to_the_left),
+        .times = layer->encoding & ASC_TIMES,
+        .plus = layer->encoding & ASC_PLUS,
+        .zero = layer->zero,
+        .middle_low = layer->bias[1] - layer->bias[0],
+        .middle_high = layer->bias[2] - layer->bias[0],
+        .output_zero = layer->output_zero,
+        .low = layer->low,
+        .high = layer->high,
+    };
+    for (uint32_t plane = 0; plane < step->n_planes; plane++, constants += 2) {
+        affine.constant = constants[0] * (1 << to_the_left);
+        affine.summand = constants[1];
         for (uint32_t i = 0; i < piece->n; i++) {
-            const uint8_t *from = asc_input_at(piece, plane, pad_left + piece->first + i);
-            uint8_t *to = asc_output_at(piece, plane, i);
-            for (uint32_t row = 0; row < step->n_rows; row++) {
-                int32_t value = (int32_t)from[row] - layer->zero;
-                if (layer->encoding & ASC_TIMES) {
-                    value = asc_rescale(value * constants[0], layer->multipliers[3], layer->shifts[3]);
-                    value = asc_clamp(value + layer->bias[0], layer->bias[1], layer->bias[2]) - layer->bias[0];
-                }
-                if (layer->encoding & ASC_PLUS) {
-                    const int32_t a = scaled_operand(value, layer->multipliers[0], layer->shifts[0]);
-                    value = add_scaled(a, constants[1], layer);
-                }
-                to[row] = stored(value, layer);
-            }
+            asc_affine(asc_output_at(piece, plane, i), asc_input_at(piece, plane, pad_left + piece->first + i),
+                       step->n_rows, &affine);
         }
     }
 }
@@ -206,6 +234,9 @@ static void run_add(const AscPiece *piece)
     const AscLayer *layer = piece->layer;
     const AscBuffer *second = &piece->member->plan->buffers[step->second_input];
     const uint32_t second_held = piece->model->first_held[step->second_input];
+    const AscFactor operands[2] = {asc_factor(layer->multipliers[0], layer->shifts[0]),
+                                   asc_factor(layer->multipliers[1], layer->shifts[1])};
+    const AscFactor sum = asc_factor(layer->multipliers[2], layer->shifts[2]);
     for (uint32_t plane = 0; plane < step->n_planes; plane++) {
         for (uint32_t i = 0; i < piece->n; i++) {
             const uint32_t column = piece->first + i;
@@ -213,9 +244,9 @@ static void run_add(const AscPiece *piece)
             const uint8_t *b = asc_at(piece->model, second, second_held, plane, second->pad_left + column);
             uint8_t *to = asc_output_at(piece, plane, i);
             for (uint32_t row = 0; row < step->n_rows; row++) {
-                const int32_t x = scaled_operand(a[row] - layer->zero, layer->multipliers[0], layer->shifts[0]);
-                const int32_t y = scaled_operand(b[row] - layer->bias[0], layer->multipliers[1], layer->shifts[1]);
-                to[row] = stored(add_scaled(x, y, layer), layer);
+                const int32_t x = asc_times((a[row] - layer->zero) * (1 << 20), operands[0]);
+                const int32_t y = asc_times((b[row] - layer->bias[0]) * (1 << 20), operands[1]);
+                to[row] = stored(asc_times(x + y, sum), layer);
             }
         }
     }

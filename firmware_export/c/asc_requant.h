@@ -32,6 +32,25 @@ static inline int32_t asc_rescale(int32_t x, int32_t multiplier, int shift)
     return asc_shift_right(asc_multiply_high(x, multiplier), -shift);
 }
 
+/* A factor below 1 with what does not depend on the value worked out once. */
+typedef struct {
+    int32_t multiplier, half, negative;
+    int shift;
+} AscFactor;
+
+static inline AscFactor asc_factor(int32_t multiplier, int shift)
+{
+    const AscFactor factor = {multiplier, shift < 0 ? 1 << (-shift - 1) : 0, shift < 0 ? -1 : 0, shift < 0 ? -shift : 0};
+    return factor;
+}
+
+/* x times the factor as asc_rescale would have it, for |x| below 2^30. */
+static inline int32_t asc_times(int32_t x, AscFactor factor)
+{
+    x = (int32_t)(((int64_t)(2 * x) * factor.multiplier + ((int64_t)1 << 31)) >> 32);
+    return (x + ((x >> 31) & factor.negative) + factor.half) >> factor.shift;
+}
+
 static inline int32_t asc_clamp(int32_t x, int32_t low, int32_t high)
 {
     return x < low ? low : x > high ? high : x;

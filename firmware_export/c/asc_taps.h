@@ -39,23 +39,24 @@ static ASC_INLINE uint32_t asc_next_bits(AscTapReader *reader, uint32_t width)
     return next;
 }
 
-/* Zeros before the next value. ASC_GAPS: half a byte for up to 14 of them, 15 saying that more follows. ASC_BITS: as many
-   as there are zero bits before the next one bit. ASC_ALL: every weight is a value. */
-static ASC_INLINE uint32_t asc_next_gap(AscTapReader *reader, uint8_t encoding)
+/* Positions from the last value to the next. ASC_GAPS: half a byte says 1 to 15, or 0 for fifteen zeros and more to come.
+   ASC_BITS: one bit per position. ASC_ALL: every weight is a value. */
+static ASC_INLINE uint32_t asc_next_distance(AscTapReader *reader, uint8_t encoding)
 {
-    uint32_t gap = 0;
+    uint32_t distance = 0;
     if (encoding == ASC_GAPS) {
         uint32_t more;
-        do {
-            more = asc_next_bits(reader, 4);
-            gap += more;
-        } while (more == 15);
-    } else if (encoding == ASC_BITS) {
+        while ((more = asc_next_bits(reader, 4)) == 0) {
+            distance += 15;
+        }
+        return distance + more;
+    }
+    if (encoding == ASC_BITS) {
         while (!asc_next_bits(reader, 1)) {
-            gap++;
+            distance++;
         }
     }
-    return gap;
+    return distance + 1;
 }
 
 /* Passes over the positions after an output's last value, n of them. */
@@ -72,20 +73,19 @@ static ASC_INLINE void asc_unpack_as(AscTapReader *from, uint8_t encoding, uint3
 {
     const uint32_t n_taps = step->n_taps;
     const uint32_t group_bytes = step->group_bytes;
-    const uint16_t *distances = step->taps;
+    const uint16_t *distances = step->taps - 1; /* taps are counted from 1 */
     AscTapReader reader = *from;
     AscTaps taps = *to;
     const int8_t *end = reader.value + count;
     uint32_t n_left = step->n_positions;
     uint32_t tap = 0;
     while (reader.value < end) {
-        tap += asc_next_gap(&reader, encoding);
-        for (; tap >= n_taps; tap -= n_taps) {
+        tap += asc_next_distance(&reader, encoding);
+        for (; tap > n_taps; tap -= n_taps) {
             distance += group_bytes;
             n_left -= n_taps;
         }
         asc_add_tap(&taps, distance + distances[tap], *reader.value++);
-        tap++;
     }
     asc_skip_rest(&reader, encoding, n_left - tap);
     *from = reader;
