@@ -12,6 +12,8 @@ from edge_asc import atomic, audio
 from edge_asc.data.folder_lock import sole_writer, sweep
 from edge_asc.errors import InputError
 from tests.conftest import noise
+from tests.data.tiny_tau import write_tiny
+from tests.program import environment
 
 
 def test_the_folder_is_made_and_a_second_writer_refused(tmp_path: Path) -> None:
@@ -44,3 +46,16 @@ def test_leftovers_of_both_writers_are_swept(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     sweep(tmp_path)
     assert set(tmp_path.iterdir()) == keep
+
+
+def test_a_script_without_a_main_guard_ends_instead_of_waiting_for_itself(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "data", n_train=70, scenes=["park"], cities=["oslo"], clip_s=0.3)
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom edge_asc.data.dataset import TauDataset\n"
+                      "from edge_asc.data.feature_cache import cached_features\nfrom edge_asc.spec import FeatureSpec\n"
+                      "data = TauDataset.load(sys.argv[1])\n"
+                      "cached_features(data.train, FeatureSpec(n_frames=8), data.cache_dir, n_jobs=2)\n")
+    done = subprocess.run([sys.executable, script, tmp_path / "data"], capture_output=True, text=True, check=False,
+                          env=environment(), timeout=120)
+    assert done.returncode == 1
+    assert 'below `if __name__ == "__main__":`' in done.stderr

@@ -49,9 +49,9 @@ def test_json_and_back(name):
 
 
 def test_override_reads_values_as_toml_and_text_without_quotes():
-    recipe = override(load_recipe("demo"), ["training.epochs=20", "training.learning_rate=1", "members.v3=V(0,0,1,1)",
+    recipe = override(load_recipe("demo"), ["training.epochs=25", "training.learning_rate=1", "members.v3=V(0,0,1,1)",
                                             "seed=7", "augmentation.gain_db=[-6, 6]", "training.balance=label"])
-    assert (recipe.training.epochs, recipe.training.learning_rate, recipe.seed) == (20, 1.0, 7)
+    assert (recipe.training.epochs, recipe.training.learning_rate, recipe.seed) == (25, 1.0, 7)
     assert recipe.members[-1] == ("v3", "V(0,0,1,1)")
     assert recipe.augmentation.gain_db == (-6.0, 6.0)
     assert recipe.training.balance == "label"
