@@ -78,7 +78,7 @@ class SpoolMachine(RuleBasedStateMachine):
         assert len(self.spool) == len(self.waiting)
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+SpoolMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase
 
 
