@@ -26,6 +26,7 @@ Float32 = NDArray[np.float32]
 # Outside this range a rate is a damaged header, and resampling from it would ask for absurd amounts of memory.
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 _CHUNK_VALUES = 1 << 20
+_LONGEST_VORBIS_BLOCK = 8192
 
 
 class SoundSource(Protocol):
@@ -117,9 +118,14 @@ class _SndfileSource:
             raise AudioError(f"{self._path} is damaged near {position / self.sample_rate_hz:.2f} s",
                              found=str(error).strip().rstrip("."), fix="Copy or download it again.") from error
         # The length of an MP3 without a length header is a guess from its size, and often a little too long.
-        if position < stop and self._sound.format != "MP3":
+        if position + self._slack < stop and self._sound.format != "MP3":
             raise AudioError(f"{self._path} is cut short", found=f"the end after {position} samples",
                              wanted=f"{self.n_frames}, as its header says", fix="Copy or download it again.")
+
+    @property
+    def _slack(self) -> int:
+        """Frames that may be missing at the end: some encoders promise a part of a last block that never comes."""
+        return _LONGEST_VORBIS_BLOCK if self._sound.format == "OGG" else 0
 
     def _seek_for(self, start: int) -> int:
         """Where to seek so that decoding on from there gives exactly the frames from `start` on."""

@@ -11,9 +11,22 @@ import av
 import numpy as np
 import pytest
 
+import edge_asc
 from edge_asc.audio import audio_info, blocks, read_audio
 from edge_asc.errors import AudioError, MissingDependencyError
 from tests.conftest import WavFile, noise, tone
+
+CLIPS = sorted((Path(edge_asc.__file__).parent / "assets" / "clips").glob("*.ogg"))
+
+
+@pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.stem)
+def test_every_shipped_clip_reads_to_its_end(path: Path) -> None:
+    """One of them promises 20 samples more than its last block holds, as encoders do."""
+    info = audio_info(path)
+    n_samples = sum(block.size for block in blocks(path, sample_rate_hz=info.sample_rate_hz))
+    assert info.n_frames - 100 < n_samples <= info.n_frames
+    assert read_audio(path, sample_rate_hz=info.sample_rate_hz).size == n_samples
+
 
 # In a process of its own: a decoder that crashes or takes all memory must fail one test and not the whole run.
 FUZZ = textwrap.dedent("""
