@@ -41,6 +41,16 @@ typedef struct {
 #else
 #define ASC_HAS_MVE 0
 #endif
+#if !ASC_PLAIN_C && defined(__AVX512VNNI__) && defined(__AVX512BW__) && ASC_MODEL_TILE >= 64
+#define ASC_HAS_VNNI 1
+#else
+#define ASC_HAS_VNNI 0
+#endif
+#if ASC_HAS_VNNI || (!ASC_PLAIN_C && defined(__AVX2__) && ASC_MODEL_TILE >= 32)
+#define ASC_HAS_QUADS 1
+#else
+#define ASC_HAS_QUADS 0
+#endif
 
 /* Times a constant, rounded and clamped, and plus a constant, rounded and clamped: either or both. TFLite's sum takes its
    inputs in 1 / 2^20 of a step of the larger scale. */
@@ -54,6 +64,8 @@ typedef struct {
 #include "asc_kernel_mve.h"
 #elif ASC_HAS_DSP
 #include "asc_kernel_dsp.h"
+#elif ASC_HAS_QUADS
+#include "asc_kernel_quads.h"
 #else
 
 /* One non-zero weight of an output, and how many bytes from the kernel's corner its input starts. */
@@ -116,7 +128,9 @@ static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n
 
 #endif
 
-#if !ASC_HAS_MVE
+#if ASC_HAS_MVE || ASC_HAS_QUADS
+void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *affine);
+#else
 /* to[i] = the affine function of from[i], i < n. */
 static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *affine)
 {
@@ -133,6 +147,11 @@ static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, cons
     }
 }
 
+#endif
+
+#if ASC_HAS_MVE || ASC_HAS_QUADS
+void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch);
+#else
 static inline int32_t asc_larger(int32_t a, int32_t b)
 {
     return a > b ? a : b;
@@ -168,6 +187,12 @@ static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t 
         __builtin_memcpy(&b, other + i, 4);
         __asm__("usub8 %0, %1, %2\n    sel %1, %1, %2" : "=&r"(scratch), "+r"(a) : "r"(b) : "cc");
         __builtin_memcpy(largest + i, &a, 4);
+    }
+#elif ASC_HAS_QUADS
+    for (uint32_t i = 0; i < n; i += 16) {
+        __m128i *to = (__m128i *)(void *)(largest + i);
+        const __m128i with = _mm_loadu_si128((const __m128i *)(const void *)(other + i));
+        _mm_storeu_si128(to, _mm_max_epu8(_mm_loadu_si128(to), with));
     }
 #else
     for (uint32_t i = 0; i < n; i++) {
@@ -226,6 +251,15 @@ static inline void asc_copy(uint8_t *to, const uint8_t *from, uint32_t n)
         vstrbq_p_u8(to, vldrbq_z_u8(from, there), there);
     }
     return;
+#endif
+#if defined(__GNUC__) && UINTPTR_MAX > 0xFFFFFFFFu
+    for (; n >= 16; n -= 16, to += 16, from += 16) {
+        struct {
+            uint64_t both[2];
+        } words;
+        __builtin_memcpy(&words, from, 16);
+        __builtin_memcpy(to, &words, 16);
+    }
 #endif
     for (; n >= 4; n -= 4, to += 4, from += 4) {
         ASC_COPY_WORD(to, from);

@@ -132,7 +132,7 @@ void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, ui
                                           vldrwq_gather_offset_s32(a + 1, every_other));
             const int32x4_t y = vmaxq_s32(vldrwq_gather_offset_s32(b, every_other),
                                           vldrwq_gather_offset_s32(b + 1, every_other));
-            vst1q_s32(to + r, vmaxq_s32(x, y));
+            vst1q_p_s32(to + r, vmaxq_s32(x, y), vctp32q(n_rows - r));
         }
     }
 }

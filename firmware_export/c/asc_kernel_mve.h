@@ -40,7 +40,5 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
 
 void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
 void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
-void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *affine);
-void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch);
 
 #endif

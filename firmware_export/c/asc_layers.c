@@ -79,6 +79,18 @@ static void maximum_column(const AscPiece *piece, uint32_t i, Range columns)
     uint8_t *to = asc_output_at(piece, 0, i);
     uint8_t *above = (uint8_t *)piece->model->arena;
     uint8_t *largest = above + step->top;
+#if ASC_HAS_QUADS
+    if (step->top + n_rows <= 16 && step->row_stride <= 2) {
+        for (uint32_t left = step->n_planes; left > 0; left--) {
+            uint8_t *values = largest;
+            asc_maximum_of_short(values, plane, n_columns, pitch, n_rows, step->top, kernel_rows, step->row_stride);
+            take_rows(to, values, step->n_rows, 1, piece->layer);
+            plane += buffer->n_slots * pitch;
+            to += output->n_slots * asc_pitch(output);
+        }
+        return;
+    }
+#endif
     for (uint32_t left = step->n_planes; left > 0; left--) {
         const uint8_t *from = plane;
         asc_clear(above, (step->top + 3u) & ~3u);

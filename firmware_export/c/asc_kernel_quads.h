@@ -1,0 +1,59 @@
+/* Convolution with four taps in one instruction: for each of many neighbouring outputs, four input bytes times four weights
+   into one 32-bit sum. The bytes of four taps are interleaved first, so that those of one output stand together.
+
+   AVX-512 VNNI multiplies bytes without sign by weights with sign, which is what there is. AVX2 has that product only in
+   16 bits, where it overflows; there the weight's magnitude is multiplied by the byte less 128 (or, for a negative
+   weight, by its complement), and what that leaves out is a constant of the output. */
+#ifndef ASC_KERNEL_QUADS_H
+#define ASC_KERNEL_QUADS_H
+
+#include <immintrin.h>
+
+typedef struct {
+    uint32_t weights; /* four of them, or their magnitudes */
+    uint32_t flips;   /* what the bytes are changed by, exclusive or (AVX2 only) */
+    uint32_t distances[4];
+} AscQuad;
+
+typedef struct {
+    AscQuad *list;
+    uint32_t n;
+    const uint8_t *corner;
+    int32_t left_out; /* of every sum (AVX2 only) */
+} AscTaps;
+
+#define ASC_UNPACKS_GAPS 0
+
+static inline AscTaps asc_no_taps(void *memory, uint32_t capacity, const uint8_t *corner)
+{
+    const AscTaps taps = {(AscQuad *)memory, 0, corner, 0};
+    (void)capacity;
+    return taps;
+}
+
+static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t weight)
+{
+    AscQuad *quad = &taps->list[taps->n / 4];
+    const uint32_t place = taps->n++ % 4;
+    if (place == 0) {
+        const AscQuad empty = {0, 0x80808080u, {distance, distance, distance, distance}};
+        *quad = empty;
+    }
+    quad->distances[place] = distance;
+#if ASC_HAS_VNNI
+    quad->weights |= (uint32_t)(uint8_t)weight << 8 * place;
+#else
+    quad->weights |= (uint32_t)(weight < 0 ? -weight : weight) << 8 * place;
+    quad->flips ^= weight < 0 ? 0xFFu << 8 * place : 0;
+    taps->left_out += weight < 0 ? 127 * weight : 128 * weight;
+#endif
+}
+
+void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
+/* Sixteen bytes of maxima over n_columns of n_rows and kernel_rows, a row of the output each; top + n_rows are at most 16,
+   row_stride is 1 or 2. */
+void asc_maximum_of_short(uint8_t *to, const uint8_t *from, uint32_t n_columns, uint32_t pitch, uint32_t n_rows,
+                          uint32_t top, uint32_t kernel_rows, uint32_t row_stride);
+void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+
+#endif
