@@ -24,7 +24,7 @@ STACK_BYTES = 2 * KIB
 """Generously: about 1 KiB was measured, without interrupts."""
 SINGLE_RAM_BYTES, SINGLE_SPARE_FRAMES = 48 * KIB, 24
 """Without a board, a member alone is planned for this."""
-_WIDE_KIB, _NARROW_KIB = (64, 40), (22, 16, 12, 8, 4, 2, 1)
+_WIDE_KIB, _NARROW_KIB = (64, 40), (24, 16, 12, 8, 4, 2, 1)
 
 Planner = Callable[[Sequence[Network], Purpose], list[Member]]
 

@@ -19,8 +19,8 @@ from edge_asc.spec import FeatureSpec
 from firmware_export.levels import InputQuantization, fixed_quantiser
 
 HEADER, SOURCE = "asc_model_features.h", "asc_model_features.c"
-SPARE_FRAMES = 96
-"""By default 2 s of frames may arrive while a window is being classified."""
+SPARE_FRAMES = 64
+"""By default 1.4 s of frames may arrive while a window is being classified."""
 
 # Levels in 1/256 dB must fit 16 bits with their sign, with room for a sum of loud bands above 0 dB.
 _LOWEST_DB = -127.0

@@ -29,7 +29,8 @@ class Purpose:
     """Accumulators that a kernel makes at a time."""
 
 
-FIRMWARE = Purpose(arena_bytes=22 * 1024, tile=8)
+FIRMWARE = Purpose(arena_bytes=49 * 512, tile=8)
+"""With the window, the front end and the stack, 5V + 1I stay within 64 KiB."""
 HOST = Purpose(arena_bytes=512 * 1024, tile=64)
 
 
@@ -204,4 +205,4 @@ def finish(program: Program, *, max_taps: int, tile: int) -> Plan:
             scratch_bytes = max(scratch_bytes, source.n_planes * source.n_rows)
     scratch_bytes = max(scratch_bytes, 4 * acc_values + TAP_BYTES * (max_taps + SPARE_TAPS))
     arena_bytes = place(program, trace, reserved_bytes=-(-scratch_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
-    return Plan(program, trace, tile, acc_values, max_taps, arena_bytes + tile)
+    return Plan(program, trace, tile, acc_values, max_taps, arena_bytes + max(16, tile))

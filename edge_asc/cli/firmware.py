@@ -43,7 +43,7 @@ def command() -> None:
               help="C that runs by itself, or arrays for TFLite Micro.")
 @click.option("--spare-frames", "n_spare_frames", type=click.IntRange(0, 100_000), metavar="N",
               help="Frames that may arrive while a window is being classified. Otherwise as many as the board is "
-              "estimated to need, or 96.")
+              "estimated to need, or 64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for a program.")
 def export(bundle_path: str | None, out_path: str, board_name: str | None, members: str | None, form: str,
            n_spare_frames: int | None, as_json: bool) -> None:

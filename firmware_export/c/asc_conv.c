@@ -35,6 +35,26 @@ static void scatter(const AscPiece *piece, uint32_t plane, const uint8_t *from, 
     }
 }
 
+/* Where input and output columns are equally far apart, a run is stored as it is; what it brings into the padding between
+   the columns, and up to fifteen bytes behind the last, is put right again. */
+static void requantise_in_place(const AscPiece *piece, uint32_t plane, const int32_t *acc, uint32_t run,
+                                const AscRequant *to)
+{
+    const AscBuffer *output = &piece->member->plan->buffers[piece->step->output];
+    const uint8_t fill = piece->member->fills[piece->step->output];
+    uint8_t *bytes = asc_output_at(piece, plane, 0);
+    uint8_t behind[16];
+    asc_copy(behind, bytes + run, sizeof behind);
+    asc_requantise(acc, bytes, run, to);
+    asc_copy(bytes + run, behind, sizeof behind);
+    uint8_t *gap = bytes + output->n_rows;
+    for (uint32_t left = piece->n - 1; left > 0; left--, gap += asc_pitch(output)) {
+        for (uint32_t i = 0; i < output->row_pad; i++) {
+            gap[i] = fill;
+        }
+    }
+}
+
 void asc_run_conv(const AscPiece *piece)
 {
     const AscStep *step = piece->step;
@@ -59,6 +79,8 @@ void asc_run_conv(const AscPiece *piece)
             asc_pool_accumulators(acc, piece->n, step->n_rows, pitch);
             asc_requantise(acc, bytes, piece->n * step->n_rows, &to);
             scatter(piece, o, bytes, step->n_rows);
+        } else if (asc_pitch(&plan->buffers[step->output]) == pitch) {
+            requantise_in_place(piece, o, acc, run, &to);
         } else {
             asc_requantise(acc, bytes, run, &to);
             scatter(piece, o, bytes, pitch);

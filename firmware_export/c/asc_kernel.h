@@ -51,6 +51,11 @@ typedef struct {
 #else
 #define ASC_HAS_QUADS 0
 #endif
+#if !ASC_PLAIN_C && defined(__aarch64__) && defined(__ARM_NEON) && ASC_MODEL_TILE >= 64
+#define ASC_HAS_NEON 1
+#else
+#define ASC_HAS_NEON 0
+#endif
 
 /* Times a constant, rounded and clamped, and plus a constant, rounded and clamped: either or both. TFLite's sum takes its
    inputs in 1 / 2^20 of a step of the larger scale. */
@@ -66,6 +71,8 @@ typedef struct {
 #include "asc_kernel_dsp.h"
 #elif ASC_HAS_QUADS
 #include "asc_kernel_quads.h"
+#elif ASC_HAS_NEON
+#include "asc_kernel_neon.h"
 #else
 
 /* One non-zero weight of an output, and how many bytes from the kernel's corner its input starts. */
@@ -118,7 +125,8 @@ static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const
     }
 }
 
-/* bytes[i] = the stored value of acc[i], i < n. bytes may be where acc is. */
+/* bytes[i] = the stored value of acc[i], i < n. bytes may be where acc is. Other kernels than this one may write up to
+   fifteen bytes more. */
 static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -128,7 +136,7 @@ static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n
 
 #endif
 
-#if ASC_HAS_MVE || ASC_HAS_QUADS
+#if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
 void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *affine);
 #else
 /* to[i] = the affine function of from[i], i < n. */
@@ -149,7 +157,7 @@ static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, cons
 
 #endif
 
-#if ASC_HAS_MVE || ASC_HAS_QUADS
+#if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
 void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch);
 #else
 static inline int32_t asc_larger(int32_t a, int32_t b)
@@ -172,6 +180,13 @@ static inline void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint3
 }
 #endif
 
+#if ASC_HAS_QUADS || ASC_HAS_NEON
+/* Sixteen bytes of maxima over n_columns of n_rows and kernel_rows, a row of the output each; top + n_rows are at most 16,
+   row_stride is 1 or 2. */
+void asc_maximum_of_short(uint8_t *to, const uint8_t *from, uint32_t n_columns, uint32_t pitch, uint32_t n_rows,
+                          uint32_t top, uint32_t kernel_rows, uint32_t row_stride);
+#endif
+
 /* largest[i] = the larger of largest[i] and other[i], i < n, n a multiple of 4. other may be largest + 1. Up to twelve
    bytes more may be read and written. */
 static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t n)
@@ -187,6 +202,10 @@ static inline void asc_maximum(uint8_t *largest, const uint8_t *other, uint32_t 
         __builtin_memcpy(&b, other + i, 4);
         __asm__("usub8 %0, %1, %2\n    sel %1, %1, %2" : "=&r"(scratch), "+r"(a) : "r"(b) : "cc");
         __builtin_memcpy(largest + i, &a, 4);
+    }
+#elif ASC_HAS_NEON
+    for (uint32_t i = 0; i < n; i += 16) {
+        vst1q_u8(largest + i, vmaxq_u8(vld1q_u8(largest + i), vld1q_u8(other + i)));
     }
 #elif ASC_HAS_QUADS
     for (uint32_t i = 0; i < n; i += 16) {

@@ -103,7 +103,8 @@ __attribute__((naked, noinline)) static void requantise_relu(UNSEEN const int32_
         "    usat16 r9, #8, r9\n"
         "    orr r4, r4, r5, lsl #8\n"
         "    orr r8, r8, r9, lsl #8\n"
-        "    strd r4, r8, [r1], #8\n"
+        "    str r4, [r1], #4\n" /* not strd: bytes may stand anywhere */
+        "    str r8, [r1], #4\n"
         "    cmp r1, r2\n"
         "    blo 1b\n"
         "    pop {r4-r11, pc}\n");

@@ -60,14 +60,23 @@ void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *t
 }
 
 /* What a negative result is rounded to does not matter: it becomes 0. */
-static void requantise_relu(const int32_t *acc, uint8_t *bytes, uint32_t n, int32_t multiplier, int shift)
+__attribute__((naked, noinline)) static void requantise_relu(UNSEEN const int32_t *acc, UNSEEN uint8_t *bytes,
+                                                             UNSEEN uint32_t n, UNSEEN int32_t multiplier,
+                                                             UNSEEN int32_t shift)
 {
-    const int32x4_t low = vdupq_n_s32(0);
-    const int32x4_t high = vdupq_n_s32(255);
-    for (const uint8_t *end = bytes + n; bytes < end; acc += 4, bytes += 4) {
-        const int32x4_t value = vrshlq_n_s32(vqrdmulhq_n_s32(vld1q_s32(acc), multiplier), shift);
-        vstrbq_s32((int8_t *)bytes, vminq_s32(vmaxq_s32(value, low), high));
-    }
+    __asm__ volatile("    push {r4, lr}\n"
+                     "    ldr r4, [sp, #8]\n"
+                     "    vmov.i32 q2, #0\n"
+                     "    vmov.i32 q3, #255\n"
+                     "    dlstp.32 lr, r2\n"
+                     "1:  vldrw.u32 q0, [r0], #16\n"
+                     "    vqrdmulh.s32 q0, q0, r3\n"
+                     "    vrshl.s32 q0, r4\n"
+                     "    vmax.s32 q0, q0, q2\n"
+                     "    vmin.s32 q0, q0, q3\n"
+                     "    vstrb.32 q0, [r1], #4\n"
+                     "    letp lr, 1b\n"
+                     "    pop {r4, pc}\n");
 }
 
 /* TFLite rounds halves away from zero: one less for negative values that will be shifted. */
@@ -120,21 +129,36 @@ void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *a
     }
 }
 
-void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch)
+/* Rows of a column two by two: r4 and r7 are where two neighbouring columns are, q2 and q3 the even and the odd rows. */
+__attribute__((naked, noinline)) void asc_pool_accumulators(UNSEEN int32_t *acc, UNSEEN uint32_t n_columns,
+                                                            UNSEEN uint32_t n_rows, UNSEEN uint32_t pitch)
 {
-    const uint32x4_t every_other = vshlq_n_u32(vidupq_n_u32(0, 1), 3);
-    for (uint32_t c = 0; c < n_columns; c++) {
-        const int32_t *a = acc + 2 * c * pitch;
-        const int32_t *b = a + pitch;
-        int32_t *to = acc + c * n_rows;
-        for (uint32_t r = 0; r < n_rows; r += 4, a += 8, b += 8) {
-            const int32x4_t x = vmaxq_s32(vldrwq_gather_offset_s32(a, every_other),
-                                          vldrwq_gather_offset_s32(a + 1, every_other));
-            const int32x4_t y = vmaxq_s32(vldrwq_gather_offset_s32(b, every_other),
-                                          vldrwq_gather_offset_s32(b + 1, every_other));
-            vst1q_p_s32(to + r, vmaxq_s32(x, y), vctp32q(n_rows - r));
-        }
-    }
+    __asm__ volatile("    push {r4-r8, lr}\n"
+                     "    mov r4, #0\n"
+                     "    vidup.u32 q2, r4, #8\n"
+                     "    mov r4, #4\n"
+                     "    vadd.i32 q3, q2, r4\n"
+                     "    mov r5, r0\n"
+                     "1:  mov r4, r5\n"
+                     "    add r7, r5, r3, lsl #2\n"
+                     "    add r5, r7, r3, lsl #2\n"
+                     "    mov r8, r0\n"
+                     "    dlstp.32 lr, r2\n"
+                     "2:  vldrw.u32 q0, [r4, q2]\n"
+                     "    vldrw.u32 q1, [r4, q3]\n"
+                     "    add r4, #32\n"
+                     "    vmax.s32 q0, q0, q1\n"
+                     "    vldrw.u32 q1, [r7, q2]\n"
+                     "    vmax.s32 q0, q0, q1\n"
+                     "    vldrw.u32 q1, [r7, q3]\n"
+                     "    add r7, #32\n"
+                     "    vmax.s32 q0, q0, q1\n"
+                     "    vstrw.32 q0, [r8], #16\n"
+                     "    letp lr, 2b\n"
+                     "    add r0, r0, r2, lsl #2\n"
+                     "    subs r1, #1\n"
+                     "    bne 1b\n"
+                     "    pop {r4-r8, pc}\n");
 }
 
 #else

@@ -50,10 +50,6 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
 }
 
 void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
-/* Sixteen bytes of maxima over n_columns of n_rows and kernel_rows, a row of the output each; top + n_rows are at most 16,
-   row_stride is 1 or 2. */
-void asc_maximum_of_short(uint8_t *to, const uint8_t *from, uint32_t n_columns, uint32_t pitch, uint32_t n_rows,
-                          uint32_t top, uint32_t kernel_rows, uint32_t row_stride);
 void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
 
 #endif

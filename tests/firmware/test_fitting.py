@@ -12,6 +12,7 @@ from edge_asc.errors import OverBudgetError
 from firmware_export.boards import KIB, Board, find_board
 from firmware_export.export import export_bundle, planned
 from firmware_export.fitting import STACK_BYTES, need, settings_for, settings_without_board, wanted_spare_frames
+from firmware_export.frontend import SPARE_FRAMES
 from firmware_export.layers import Network
 from firmware_export.network import read_network
 from firmware_export.plan import FIRMWARE
@@ -66,7 +67,7 @@ def test_spare_frames_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def test_without_a_board(networks: list[Network]) -> None:
     spec = GOLDEN.features
-    assert settings_without_board(networks, spec=spec, plan=planned).n_spare_frames == 96
+    assert settings_without_board(networks, spec=spec, plan=planned).n_spare_frames == SPARE_FRAMES
     single = settings_without_board(networks[:1], spec=spec, plan=planned)
     found = need(planned(networks[:1], single.purpose), spec=spec, n_spare_frames=single.n_spare_frames)
     assert found.ram_bytes <= 48 * KIB
