@@ -16,20 +16,20 @@ import numpy as np
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
-from firmware_export.boards import Board, require_fit
-from firmware_export.emit import Member, config_header, data_source
-from firmware_export.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
-from firmware_export.fitting import need, settings_for, settings_without_board
-from firmware_export.frontend import feature_files
-from firmware_export.layers import Conv, Dense, Network
-from firmware_export.levels import InputQuantization
-from firmware_export.lower import Program, lower
-from firmware_export.network import read_network
-from firmware_export.packaging import packaging_files
-from firmware_export.plan import FIRMWARE, Plan, Purpose
-from firmware_export.readme import readme
-from firmware_export.sizes import size_report, state_bytes
-from firmware_export.stripes import make_plan
+from firmware_export.boards.board import Board, require_fit
+from firmware_export.boards.fitting import need, settings_for, settings_without_board
+from firmware_export.emit.frontend import feature_files
+from firmware_export.emit.levels import InputQuantization
+from firmware_export.emit.model import Member, config_header, data_source
+from firmware_export.network.layers import Conv, Dense, Network
+from firmware_export.network.read import read_network
+from firmware_export.output.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
+from firmware_export.output.packaging import packaging_files
+from firmware_export.output.readme import readme
+from firmware_export.output.sizes import size_report, state_bytes
+from firmware_export.planning.lower import Program, lower
+from firmware_export.planning.plan import FIRMWARE, Plan, Purpose
+from firmware_export.planning.stripes import make_plan
 
 C = Path(__file__).parent / "c"
 _VARIANTS = ("int8-sparse", "int8-dense")

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from edge_asc.bench.serve import Prepared, check, serve
 from edge_asc.bundle import Bundle
 from edge_asc.errors import VerificationError
-from firmware_export.build import require_tool
 from firmware_export.export import export_bundle
-from firmware_export.exported import Exported
-from firmware_export.plan import HOST
+from firmware_export.output.exported import Exported
+from firmware_export.planning.plan import HOST
+from firmware_export.proof.build import require_tool
 
 FLAGS = ("-std=c99", "-O3", "-march=native", "-shared", "-fPIC")
 TOLERANCE = 0.05

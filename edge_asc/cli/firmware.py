@@ -14,8 +14,8 @@ from edge_asc.cli.options import note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from firmware_export.boards import Board
-    from firmware_export.exported import Exported
+    from firmware_export.boards.board import Board
+    from firmware_export.output.exported import Exported
 
 
 class _ExportByDefault(click.Group):
@@ -60,10 +60,10 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
     from pathlib import Path
 
     from edge_asc.bundle import Bundle, shipped_bundle
-    from firmware_export.boards import find_board
+    from firmware_export.boards.board import find_board
+    from firmware_export.boards.fitting import estimated_s
     from firmware_export.export import export_bundle
-    from firmware_export.fitting import estimated_s
-    from firmware_export.tflm import export_tflm
+    from firmware_export.output.tflm import export_tflm
 
     bundle = Bundle.load(bundle_path or shipped_bundle())
     board = find_board(board_name) if board_name else None
@@ -95,7 +95,7 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
 @command.command()
 def boards() -> None:
     """List the boards that --board knows."""
-    from firmware_export.boards import BOARDS
+    from firmware_export.boards.board import BOARDS
 
     for board in BOARDS.values():
         click.echo(f"{board.name:18} {board.core.name:11} {board.clock_hz / 1e6:4.0f} MHz "
@@ -127,11 +127,11 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
     from pathlib import Path
 
     from edge_asc.errors import VerificationError
-    from firmware_export.boards import find_board
-    from firmware_export.exported import Exported
-    from firmware_export.goals import goals_table
-    from firmware_export.report import verification_json, verification_table
-    from firmware_export.verify import verify_export
+    from firmware_export.boards.board import find_board
+    from firmware_export.output.exported import Exported
+    from firmware_export.proof.goals import goals_table
+    from firmware_export.proof.report import verification_json, verification_table
+    from firmware_export.proof.verify import verify_export
 
     exported = Exported.load(Path(folder))
     board = find_board(board_name) if board_name else None
@@ -150,7 +150,7 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
 
 def _targets(names: tuple[str, ...]) -> list[str]:
     from edge_asc.errors import InputError
-    from firmware_export.build import TARGETS, missing_tools
+    from firmware_export.proof.build import TARGETS, missing_tools
 
     if unknown := [name for name in names if name not in TARGETS]:
         raise InputError(f"no target {', '.join(unknown)}", wanted=", ".join(TARGETS))
@@ -164,7 +164,7 @@ def _targets(names: tuple[str, ...]) -> list[str]:
 
 def _accuracy(exported: Exported, path: Path) -> dict[str, object]:
     from edge_asc.data.dataset import TauDataset
-    from firmware_export.accuracy import measure_accuracy
+    from firmware_export.proof.accuracy import measure_accuracy
 
     clips = [(clip.path, clip.label) for clip in TauDataset.load(path).validation if clip.label is not None]
     return measure_accuracy(exported, clips, progress=lambda done: note(f"{done} of {len(clips)} clips"))

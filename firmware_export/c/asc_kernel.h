@@ -5,7 +5,7 @@
 #ifndef ASC_KERNEL_H
 #define ASC_KERNEL_H
 
-#include "asc_layers.h"
+#include "asc_piece.h"
 #include "asc_requant.h"
 
 #include <string.h>

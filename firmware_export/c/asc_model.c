@@ -1,4 +1,4 @@
-/* Which piece runs next, and the columns that buffers hold. The rule is the planner's (plan.py): of all steps with
+/* Which piece runs next, and the columns that buffers hold. The rule is the planner's (planning/plan.py): of all steps with
    enough input, the last one runs. Its simulation gave every buffer the columns it needs here. */
 #include "asc_kernel.h"
 

@@ -1,7 +1,7 @@
 /* TFLite's int8 softmax in fixed point: no table, no float. Numbers are named by their integer bits: q0 is a fraction
    of 31 bits, q5 has 5 bits before the point. Method: exp(-x) for x below 1/4 as a Taylor polynomial around 1/8, times
    exp(-2^k) for every higher bit of x; 1 / (1 + x) by three Newton steps. */
-#include "asc_layers.h"
+#include "asc_piece.h"
 
 #include "asc_requant.h"
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asc.spec import FeatureSpec
-from firmware_export.build import PORTS, TARGETS, compile_program
-from firmware_export.emit import Member, config_header, data_source
-from firmware_export.emulate import run_program
+from firmware_export.emit.model import Member, config_header, data_source
 from firmware_export.export import planned
-from firmware_export.network import read_network
-from firmware_export.plan import Purpose
+from firmware_export.network.read import read_network
+from firmware_export.planning.plan import Purpose
+from firmware_export.proof.build import PORTS, TARGETS, compile_program
+from firmware_export.proof.emulate import run_program
 from tests.firmware.native import C, compile_c, write_features
 
 NETWORK = tuple(path.name for path in C.glob("asc_*.c") if not path.name.startswith(("asc_fft", "asc_frontend")))

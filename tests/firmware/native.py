@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import firmware_export
 from edge_asc.spec import FeatureSpec
-from firmware_export.build import WARNINGS
-from firmware_export.frontend import feature_files
-from firmware_export.levels import InputQuantization
+from firmware_export.emit.frontend import feature_files
+from firmware_export.emit.levels import InputQuantization
+from firmware_export.proof.build import WARNINGS
 from tests.conftest import require_program
 
 C = Path(firmware_export.__file__).parent / "c"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_asc.errors import InputError, OverBudgetError
-from firmware_export.boards import BOARDS, KIB, Need, find_board, require_fit
+from firmware_export.boards.board import BOARDS, KIB, Need, find_board, require_fit
 
 ENSEMBLE = Need(label="v1 v2 v3 v4 v5 i1", flash_bytes=250 * KIB, ram_bytes=70 * KIB)
 SINGLE = Need(label="v1", flash_bytes=60 * KIB, ram_bytes=46 * KIB)

@@ -14,12 +14,12 @@ import pytest
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
 from edge_asc.spec import FeatureSpec
-from firmware_export.emit import c_float
+from firmware_export.emit.model import c_float
 from firmware_export.export import export_bundle, planned
-from firmware_export.exported import Exported, manifest_sha256
-from firmware_export.network import read_network
-from firmware_export.plan import Purpose
-from firmware_export.sizes import state_bytes
+from firmware_export.network.read import read_network
+from firmware_export.output.exported import Exported, manifest_sha256
+from firmware_export.output.sizes import state_bytes
+from firmware_export.planning.plan import Purpose
 from tests.conftest import require_program
 from tests.firmware.native import compile_c
 from tests.firmware.networks import COLUMNS, LABELS, ROWS, Builder

@@ -9,13 +9,13 @@ import pytest
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import OverBudgetError
-from firmware_export.boards import KIB, Board, find_board
+from firmware_export.boards.board import KIB, Board, find_board
+from firmware_export.boards.fitting import STACK_BYTES, need, settings_for, settings_without_board, wanted_spare_frames
+from firmware_export.emit.frontend import SPARE_FRAMES
 from firmware_export.export import export_bundle, planned
-from firmware_export.fitting import STACK_BYTES, need, settings_for, settings_without_board, wanted_spare_frames
-from firmware_export.frontend import SPARE_FRAMES
-from firmware_export.layers import Network
-from firmware_export.network import read_network
-from firmware_export.plan import FIRMWARE
+from firmware_export.network.layers import Network
+from firmware_export.network.read import read_network
+from firmware_export.planning.plan import FIRMWARE
 from tests.program import BUNDLE
 
 GOLDEN = Bundle.load(BUNDLE)

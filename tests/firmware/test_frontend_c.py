@@ -17,8 +17,8 @@ import edge_asc
 from edge_asc.errors import InputError
 from edge_asc.features import clamp, filterbank, mel_db
 from edge_asc.spec import FeatureSpec
-from firmware_export.frontend import feature_files
-from firmware_export.levels import InputQuantization
+from firmware_export.emit.frontend import feature_files
+from firmware_export.emit.levels import InputQuantization
 from tests.firmware.native import PATHS, QUANTIZATION, C, Frontend, compile_c, write_features
 
 Int16 = NDArray[np.int16]

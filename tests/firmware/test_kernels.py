@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export.build import TARGETS
+from firmware_export.proof.build import TARGETS
 from tests.conftest import require_program
 from tests.firmware.exports import ERROR, MORE, Library, emulated_outputs, write_networks
 from tests.firmware.native import SANITIZERS

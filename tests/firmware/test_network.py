@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from edge_asc.errors import EdgeAscError, ModelFileError
 from edge_asc.tflite_file import Model, Operator, Quantization, compact
-from firmware_export.emit import config_header, data_source
+from firmware_export.emit.model import config_header, data_source
 from firmware_export.export import planned
-from firmware_export.layers import Conv, Network
-from firmware_export.network import read_network, translate
-from firmware_export.plan import Purpose
-from firmware_export.quantise import quantise_multiplier, rescale
+from firmware_export.network.layers import Conv, Network
+from firmware_export.network.quantise import quantise_multiplier, rescale
+from firmware_export.network.read import read_network, translate
+from firmware_export.planning.plan import Purpose
 from tests.firmware.networks import LABELS, SHAPES, Builder, network_bytes
 
 

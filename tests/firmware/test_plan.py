@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_export.build import TARGETS, compile_program
-from firmware_export.elf import footprint
-from firmware_export.emit import Member, work
+from firmware_export.emit.model import Member, work
+from firmware_export.emit.weights import ALL, BITS, GAPS, decode, encode
 from firmware_export.export import max_taps, n_values
-from firmware_export.lower import lower
-from firmware_export.network import read_network
-from firmware_export.plan import Plan, Purpose, conv_run, finish, sources
-from firmware_export.sizes import model_bytes, plan_bytes, weight_bytes
-from firmware_export.stripes import make_plan
-from firmware_export.weights import ALL, BITS, GAPS, decode, encode
+from firmware_export.network.read import read_network
+from firmware_export.output.sizes import model_bytes, plan_bytes, weight_bytes
+from firmware_export.planning.lower import lower
+from firmware_export.planning.plan import Plan, Purpose, conv_run, finish, sources
+from firmware_export.planning.stripes import make_plan
+from firmware_export.proof.build import TARGETS, compile_program
+from firmware_export.proof.elf import footprint
 from tests.conftest import require_program
 from tests.firmware.exports import NETWORK, write_networks
 from tests.firmware.native import C
@@ -108,7 +108,7 @@ def test_the_planners_figures_are_the_linkers(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text('#include "asc_model.h"\n#include "io.h"\nstatic AscModel the_model;\n'
                                      "int verify_main(void) { return asc_model_begin(&the_model, 0)\n"
                                      "    + asc_model_step(&the_model, 0, 0) + asc_model_output(&the_model, 0); }\n")
-    from firmware_export.build import PORTS
+    from firmware_export.proof.build import PORTS
 
     compile_program(target, [*(C / name for name in NETWORK), tmp_path / "asc_model_data.c", tmp_path / "main.c",
                              PORTS / "verify" / "io_semihosting.c"], tmp_path / "program",

@@ -11,7 +11,7 @@ import pytest
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError
-from firmware_export.tflm import arena_bytes, export_tflm
+from firmware_export.output.tflm import arena_bytes, export_tflm
 from tests.conftest import require_program
 from tests.program import BUNDLE, edge_asc
 

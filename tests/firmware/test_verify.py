@@ -15,15 +15,15 @@ import pytest
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, VerificationError
 from edge_asc.spec import FeatureSpec
-from firmware_export.accuracy import measure_accuracy
-from firmware_export.boards import find_board
-from firmware_export.build import PORTS, TARGETS, compile_program
-from firmware_export.elf import footprint
-from firmware_export.emulate import build_counter, run_program
+from firmware_export.boards.board import find_board
 from firmware_export.export import export_bundle
-from firmware_export.exported import Exported
-from firmware_export.report import verification_json, verification_table
-from firmware_export.verify import Verification, verify_export
+from firmware_export.output.exported import Exported
+from firmware_export.proof.accuracy import measure_accuracy
+from firmware_export.proof.build import PORTS, TARGETS, compile_program
+from firmware_export.proof.elf import footprint
+from firmware_export.proof.emulate import build_counter, run_program
+from firmware_export.proof.report import verification_json, verification_table
+from firmware_export.proof.verify import Verification, verify_export
 from tests.conftest import require_program
 from tests.firmware.native import FRONTEND, SANITIZERS, C, compile_c, write_features
 from tests.program import BUNDLE, assert_one_error, edge_asc

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_asc.spec import FeatureSpec
-from firmware_export.emit import Member, n_distances, work
-from firmware_export.exported import Exported
-from firmware_export.step_numbers import step_numbers
+from firmware_export.emit.model import Member, n_distances, work
+from firmware_export.emit.step_numbers import step_numbers
+from firmware_export.output.exported import Exported
 
-# sizeof of the structures of asc_layers.h on a 32-bit part.
+# sizeof of the structures of asc_tables.h on a 32-bit part.
 _BUFFER_BYTES, _STEP_BYTES, _LAYER_BYTES, _PLAN_BYTES, _MEMBER_BYTES = 16, 48, 36, 16, 24
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from firmware_export.layers import (
+from firmware_export.network.layers import (
     Add,
     Concat,
     Conv,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from firmware_export.emit import Member
-from firmware_export.exported import Exported
+from firmware_export.emit.model import Member
+from firmware_export.output.exported import Exported
 
 
 def readme(exported: Exported, members: Sequence[Member], sizes: dict[str, Any], *, command: str) -> str:

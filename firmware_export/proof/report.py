@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from firmware_export.boards import CORTEX_M4F, KIB, Board
-from firmware_export.build import TARGETS
-from firmware_export.verify import Result, Verification
+from firmware_export.boards.board import CORTEX_M4F, KIB, Board
+from firmware_export.proof.build import TARGETS
+from firmware_export.proof.verify import Result, Verification
 
 _MILLION = 1e6
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asc.tflite_file import Operator, Tensor
-from firmware_export.layers import (
+from firmware_export.network.layers import (
     Activation,
     Add,
     Concat,
@@ -22,8 +22,8 @@ from firmware_export.layers import (
     Reshape,
     Softmax,
 )
-from firmware_export.quantise import activation_range, product_scale, quantise_multiplier, softmax_numbers
-from firmware_export.reader import Reader
+from firmware_export.network.quantise import activation_range, product_scale, quantise_multiplier, softmax_numbers
+from firmware_export.network.reader import Reader
 
 Translate = Callable[[Reader, Operator, str], Layer]
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge_asc.spec import FeatureSpec
-from firmware_export.boards import KIB, Board, Need, require_fit
-from firmware_export.emit import Member, work
-from firmware_export.frontend import SPARE_FRAMES
-from firmware_export.layers import Network
-from firmware_export.plan import FIRMWARE, Purpose
-from firmware_export.sizes import plan_bytes, state_bytes, weight_bytes
+from firmware_export.boards.board import KIB, Board, Need, require_fit
+from firmware_export.emit.frontend import SPARE_FRAMES
+from firmware_export.emit.model import Member, work
+from firmware_export.network.layers import Network
+from firmware_export.output.sizes import plan_bytes, state_bytes, weight_bytes
+from firmware_export.planning.plan import FIRMWARE, Purpose
 
 CODE_BYTES = 24 * KIB
 """Code and front-end tables, generously: 22 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""

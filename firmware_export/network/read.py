@@ -6,9 +6,9 @@ Only int8 networks of known operators come through; whatever else is an error th
 from __future__ import annotations
 
 from edge_asc.tflite_file import Model, read_model
-from firmware_export.layers import Network
-from firmware_export.operators import TRANSLATORS
-from firmware_export.reader import Reader
+from firmware_export.network.layers import Network
+from firmware_export.network.operators import TRANSLATORS
+from firmware_export.network.reader import Reader
 
 
 def read_network(data: bytes, *, name: str) -> Network:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError
 from edge_asc.spec import FeatureSpec
-from firmware_export.levels import InputQuantization
+from firmware_export.emit.levels import InputQuantization
 
 EXPORT_JSON, SOURCES = "export.json", "src"
 FORMAT_VERSION = 1

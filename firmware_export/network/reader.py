@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_asc.errors import ModelFileError
 from edge_asc.tflite_file import Model, Operator, Tensor
-from firmware_export.layers import Activation
-from firmware_export.quantise import activation_range, product_scale, quantise_multiplier
+from firmware_export.network.layers import Activation
+from firmware_export.network.quantise import activation_range, product_scale, quantise_multiplier
 
 _MAX_SIDE = 4096
 """Rows or columns of any map: the C tables hold them, and products of them, in 16 and 32 bits."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle
 from edge_asc.features import log_mel
 from edge_asc.tflite_file import densify, is_sparse
-from firmware_export.levels import InputQuantization, quantise_window
+from firmware_export.emit.levels import InputQuantization, quantise_window
 
 TFLITE_MICRO, GOLDEN = "TFLite Micro", "the bundle's golden outputs"
 

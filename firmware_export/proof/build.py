@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_asc.errors import MissingDependencyError, VerificationError
-from firmware_export.boards import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M7, CORTEX_M55, Core
+from firmware_export.boards.board import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M7, CORTEX_M55, Core
 
-PORTS = Path(__file__).parent / "ports"
+PORTS = Path(__file__).parents[1] / "ports"
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror")
 _BARE = ("-ffreestanding", "-nostartfiles", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 _STACK_BYTES = 4096

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_export.lower import WINDOW, Program, Step
+from firmware_export.planning.lower import WINDOW, Program, Step
 
 ALIGNMENT_BYTES = 4
 TAP_BYTES = 8

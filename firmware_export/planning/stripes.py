@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firmware_export.lower import Program, Step
-from firmware_export.plan import Plan, Purpose, conv_run, finish
+from firmware_export.planning.lower import Program, Step
+from firmware_export.planning.plan import Plan, Purpose, conv_run, finish
 
 # Instructions on a Cortex-M4, counted by QEMU: per tap and tile, per tile, per tap, per output value, per channel.
 _TAP_TILE, _TILE, _TAP, _VALUE, _COLUMN, _CHANNEL = 13, 25, 32, 6, 15, 130

@@ -1,4 +1,4 @@
-"""One member's numbers for the steps of its program: what an AscLayer holds (firmware_export/c/asc_layers.h)."""
+"""One member's numbers for the steps of its program: what an AscLayer holds (firmware_export/c/asc_tables.h)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_export.layers import Add, Conv, Dense, Layer, Multiply, Network, Pool, Rescale, Softmax
-from firmware_export.lower import Buffer, Program, Step
-from firmware_export.quantise import rescale
-from firmware_export.weights import SparseWeights, encode
+from firmware_export.emit.weights import SparseWeights, encode
+from firmware_export.network.layers import Add, Conv, Dense, Layer, Multiply, Network, Pool, Rescale, Softmax
+from firmware_export.network.quantise import rescale
+from firmware_export.planning.lower import Buffer, Program, Step
 
 TIMES, PLUS = 1, 2
 _OFFSET = 128

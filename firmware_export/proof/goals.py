@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_asc.spec import FeatureSpec
-from firmware_export.boards import KIB
-from firmware_export.verify import Result, Verification
+from firmware_export.boards.board import KIB
+from firmware_export.proof.verify import Result, Verification
 
 MILLION = 1_000_000
 

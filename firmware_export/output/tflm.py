@@ -17,7 +17,7 @@ from edge_asc.atomic import write_text
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, MissingDependencyError, ModelFileError, VerificationError
 from edge_asc.tflite_file import compact, densify, is_sparse, read_model
-from firmware_export.exported import manifest_sha256
+from firmware_export.output.exported import manifest_sha256
 
 _VARIANTS = ("int8-dense", "int8-sparse")
 _ADDERS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_asc import __version__
 from edge_asc.spec import FeatureSpec
 
-_TEMPLATES = Path(__file__).parent / "ports" / "package"
+_TEMPLATES = Path(__file__).parents[1] / "ports" / "package"
 # Template -> where it goes.
 _FILES = {
     "cmake/CMakeLists.txt": "CMakeLists.txt",

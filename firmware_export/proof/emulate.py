@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asc.errors import VerificationError
-from firmware_export.build import PORTS, Target, require_tool
+from firmware_export.proof.build import PORTS, Target, require_tool
 
 Counts = dict[str, dict[str, int]]
 """Phase -> function -> executed instructions."""

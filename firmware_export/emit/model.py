@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_export.layers import Conv, Network
-from firmware_export.lower import WINDOW, Step
-from firmware_export.plan import Plan, last_reader
-from firmware_export.step_numbers import StepNumbers, fills, step_numbers, tap_distances
+from firmware_export.emit.step_numbers import StepNumbers, fills, step_numbers, tap_distances
+from firmware_export.network.layers import Conv, Network
+from firmware_export.planning.lower import WINDOW, Step
+from firmware_export.planning.plan import Plan, last_reader
 
 _TABLE_TAPS = 96
 _ENCODINGS = {"gaps": "ASC_GAPS", "bits": "ASC_BITS", "all": "ASC_ALL"}
@@ -46,7 +46,7 @@ def config_header(members: Sequence[Member], *, provenance: str) -> str:
 
 def data_source(members: Sequence[Member], *, labels: Sequence[str], provenance: str) -> str:
     """asc_model_data.c: plans, weights and quantisation of all members."""
-    parts = [provenance, '#include "asc_layers.h"\n']
+    parts = [provenance, '#include "asc_tables.h"\n']
     for number in sorted({member.plan_number for member in members}):
         parts.append(_plan(next(member for member in members if member.plan_number == number)))
     parts += [_member(index, member) for index, member in enumerate(members)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_asc.errors import InputError
 from edge_asc.features import filterbank
 from edge_asc.spec import FeatureSpec
-from firmware_export.levels import InputQuantization, fixed_quantiser
+from firmware_export.emit.levels import InputQuantization, fixed_quantiser
 
 HEADER, SOURCE = "asc_model_features.h", "asc_model_features.c"
 SPARE_FRAMES = 64

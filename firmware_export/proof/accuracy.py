@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_asc.audio import read_audio
-from firmware_export.build import TARGETS
-from firmware_export.emulate import run_program
-from firmware_export.exported import Exported
-from firmware_export.verify import compile_verifier
+from firmware_export.output.exported import Exported
+from firmware_export.proof.build import TARGETS
+from firmware_export.proof.emulate import run_program
+from firmware_export.proof.verify import compile_verifier
 
 
 def measure_accuracy(exported: Exported, clips: Sequence[tuple[Path, str]], *,

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle
 from edge_asc.errors import VerificationError
 from edge_asc.features import clamp, mel_db
-from firmware_export.build import PORTS, TARGETS, Target, compile_program
-from firmware_export.elf import footprint
-from firmware_export.emulate import Run, build_counter, run_program
-from firmware_export.exported import Exported
-from firmware_export.judge import TFLITE_MICRO, golden_outputs, judge_name, member_outputs, trial_windows
-from firmware_export.levels import quantise_window
+from firmware_export.emit.levels import quantise_window
+from firmware_export.output.exported import Exported
+from firmware_export.proof.build import PORTS, TARGETS, Target, compile_program
+from firmware_export.proof.elf import footprint
+from firmware_export.proof.emulate import Run, build_counter, run_program
+from firmware_export.proof.judge import TFLITE_MICRO, golden_outputs, judge_name, member_outputs, trial_windows
 
 FLOAT_TOLERANCE_DB, FIXED_TOLERANCE_DB = 0.05, 0.5
 ANSWER_TOLERANCE = 0.05

@@ -1,0 +1,1 @@
+"""Real boards, and what fits on them."""

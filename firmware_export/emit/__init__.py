@@ -1,0 +1,1 @@
+"""Plans, weights and front ends -> tables in C."""

@@ -1,0 +1,1 @@
+"""Layers -> steps over stripes of columns, and the arena that holds them."""

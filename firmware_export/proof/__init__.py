@@ -1,0 +1,1 @@
+"""Compiling an export, running it here and in QEMU, and comparing what it answers."""
