@@ -1,11 +1,13 @@
-"""The two families of networks of Ooi et al. 2020, `V(a,b,c,d)` and `I(p,q,r)`, for any depths.
+"""The two families of networks of Ooi et al. 2020, `V(a,b,c,d)` and `I(p,q,r)`, for any depths and widths.
 
 The paper's figures were reconciled with its published parameter counts (2, 3 and 4 of its tables): six depths are
-reproduced exactly. Every initial weight comes from the one `seed`, so a member can be built again bit for bit.
+reproduced exactly. `x0.5` behind the depths halves every number of filters and hidden units; the paper has no such
+thing. Every initial weight comes from the one `seed`, so a member can be built again bit for bit.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ V_FILTERS = (12, 16, 20, 24)
 V_HEAD_FILTERS = 28
 I_FILTERS = 16
 DENSE_UNITS = 20
+MIN_WIDTH, MAX_WIDTH = 0.05, 8
 _DEPTHS = {"V": 4, "I": 3}
 
 
@@ -29,24 +32,31 @@ class Architecture:
 
     family: str
     depths: tuple[int, ...]
+    width: float = 1.0
+    """Factor on every number of filters and hidden units."""
 
     def __str__(self) -> str:
-        return f"{self.family}({','.join(map(str, self.depths))})"
+        return f"{self.family}({','.join(map(str, self.depths))})" + (f"x{self.width:g}" if self.width != 1 else "")
+
+    def scaled(self, n: int) -> int:
+        """A number of filters or units of the paper at this width: rounded, a half up, and never none."""
+        return max(1, math.floor(n * self.width + 0.5))
 
 
 def parse_architecture(text: str) -> Architecture:
-    """Reads `"V(2,2,3,3)"` or `"I(2,1,2)"`; blanks and case do not matter.
+    """Reads `"V(2,2,3,3)"`, `"I(2,1,2)"` or, at half the width, `"V(2,2,3,3)x0.5"`; blanks and case do not matter.
 
     Raises:
-        RecipeError: It is neither, or has another number of depths.
+        RecipeError: It is none of these, has another number of depths or an impossible width.
     """
-    match = re.fullmatch(r"([VI])\((\d+(?:,\d+)*)\)", re.sub(r"\s", "", text).upper())
+    match = re.fullmatch(r"([VI])\((\d+(?:,\d+)*)\)(?:X(\d+(?:\.\d{1,3})?))?", re.sub(r"\s", "", text).upper())
     depths = tuple(int(depth) for depth in match[2].split(",")) if match else ()
-    if not match or len(depths) != _DEPTHS[match[1]]:
+    width = float(match[3] or 1) if match else 0.0
+    if not match or len(depths) != _DEPTHS[match[1]] or not MIN_WIDTH <= width <= MAX_WIDTH:
         raise RecipeError("unknown architecture", found=repr(text),
-                          wanted="V(a,b,c,d) or I(p,q,r) with depths from 0",
-                          fix="For example V(2,2,3,3) or I(2,1,2).")
-    return Architecture(match[1], depths)
+                          wanted=f"V(a,b,c,d) or I(p,q,r) with depths from 0, and if any a width from {MIN_WIDTH} to "
+                          f"{MAX_WIDTH} with three decimals", fix="For example V(2,2,3,3), I(2,1,2) or V(2,2,3,3)x0.5.")
+    return Architecture(match[1], depths, width)
 
 
 def build(architecture: str, *, input_shape: tuple[int, int, int] = INPUT_SHAPE, n_labels: int = 3, l2: float = 1e-3,
@@ -54,7 +64,7 @@ def build(architecture: str, *, input_shape: tuple[int, int, int] = INPUT_SHAPE,
     """An untrained network: features [n, n_mels, n_frames, 1] -> class probabilities [n, n_labels].
 
     Args:
-        architecture: `V(a,b,c,d)` or `I(p,q,r)`.
+        architecture: `V(a,b,c,d)` or `I(p,q,r)`, with a width such as `x0.5` behind it or without.
         input_shape: Bands, frames, 1.
         l2: Weight decay on every kernel of a convolution or dense layer; in `I` not on the last, as the authors ran it.
         dropout: Before both dense layers.
@@ -69,7 +79,7 @@ def build(architecture: str, *, input_shape: tuple[int, int, int] = INPUT_SHAPE,
     inputs = keras.Input(input_shape, name="features")
     network = _vgg if parsed.family == "V" else _inception
     outputs = network(parts, inputs, parsed, n_labels)
-    return keras.Model(inputs, outputs, name=f"{parsed.family}_{'_'.join(map(str, parsed.depths))}")
+    return keras.Model(inputs, outputs, name=re.sub(r"[(,)]+", "_", str(parsed)).strip("_"))
 
 
 def count_parameters(model: keras.Model) -> int:
@@ -127,10 +137,10 @@ def _vgg(parts: _Parts, x: Any, architecture: Architecture, n_labels: int) -> An
                           found=f"{n_mels} bands x {n_frames} frames", wanted=f"at least {least} x {least}")
     for n_filters, depth in zip(V_FILTERS, architecture.depths, strict=True):
         for _ in range(depth):
-            x = parts.conv_norm_relu(x, n_filters, 3)
+            x = parts.conv_norm_relu(x, architecture.scaled(n_filters), 3)
         x = keras.layers.MaxPooling2D(2)(x)
-    x = keras.layers.Flatten()(parts.conv_norm_relu(x, V_HEAD_FILTERS, 1))
-    x = parts.norm_relu(parts.dense(parts.dropout(x), DENSE_UNITS, None))
+    x = keras.layers.Flatten()(parts.conv_norm_relu(x, architecture.scaled(V_HEAD_FILTERS), 1))
+    x = parts.norm_relu(parts.dense(parts.dropout(x), architecture.scaled(DENSE_UNITS), None))
     return parts.dense(parts.dropout(x), n_labels, "softmax")
 
 
@@ -145,14 +155,15 @@ def _inception(parts: _Parts, x: Any, architecture: Architecture, n_labels: int)
         return keras.layers.Concatenate()([three, five, pooled])
 
     p, q, r = architecture.depths
-    x = parts.norm(pool(parts.conv(x, I_FILTERS, 7, stride=2)))
-    x = parts.conv(parts.conv(x, I_FILTERS, 1), I_FILTERS, 3)
+    few, many = architecture.scaled(I_FILTERS), architecture.scaled(2 * I_FILTERS)
+    x = parts.norm(pool(parts.conv(x, few, 7, stride=2)))
+    x = parts.conv(parts.conv(x, few, 1), few, 3)
     x = pool(parts.norm(x))
-    for n_filters in [I_FILTERS] * p + [2 * I_FILTERS] * q:
+    for n_filters in [few] * p + [many] * q:
         x = block(x, n_filters)
     x = pool(x)
     for _ in range(r):
-        x = block(x, 2 * I_FILTERS)
+        x = block(x, many)
     x = keras.layers.AveragePooling2D(3, strides=2, padding="same")(pool(x))
-    x = parts.dense(parts.dropout(keras.layers.Flatten()(x)), DENSE_UNITS, "relu")
+    x = parts.dense(parts.dropout(keras.layers.Flatten()(x)), architecture.scaled(DENSE_UNITS), "relu")
     return parts.dense(parts.dropout(x), n_labels, "softmax", decay=False)
