@@ -282,10 +282,3 @@ def test_the_front_end_needs_numpy_alone() -> None:
             "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))")
     imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"librosa", "scipy", "soundfile", "soxr", "tensorflow", "numba"} & set(imported)
-
-
-@pytest.mark.slow  # because a timing is no verdict on a busy machine
-def test_it_is_not_slower_than_librosa() -> None:
-    benchmark = Path(__file__).parents[1] / "benchmarks" / "frontend.py"
-    done = subprocess.run([sys.executable, str(benchmark)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
