@@ -11,6 +11,7 @@
     |-- VerificationError      two things that must agree and do not
     |-- DeviceError            a microphone that cannot be opened or has gone away
     |-- TrainingError          a run that cannot go on (NaN loss, unusable checkpoint)
+    |-- StoreError             a store of results with a damaged row
     `-- MissingDependencyError an extra or a system program that is not installed
 
 Each says what happened, what was found, what was wanted and what to do about it; the command line prints
@@ -79,6 +80,10 @@ class DeviceError(EdgeAscError):
 
 class TrainingError(EdgeAscError):
     """A training run that cannot go on."""
+
+
+class StoreError(EdgeAscError):
+    """A store of results with a damaged row."""
 
 
 class MissingDependencyError(EdgeAscError):

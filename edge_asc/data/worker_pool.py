@@ -40,7 +40,7 @@ def worker_pool(n_jobs: int) -> Iterator[Run]:
         yield lambda function, jobs: ((job, function(*job)) for job in jobs)
         return
     with _one_thread_each():
-        pool = ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
+        pool = ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker)
 
         def run(function: Callable[..., Any], jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
             futures = {pool.submit(function, *job): job for job in jobs}
@@ -71,7 +71,7 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _prepare() -> None:
+def prepare_worker() -> None:
     """In the new process: Ctrl-C is the parent's business, and without a parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()

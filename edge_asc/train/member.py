@@ -43,9 +43,10 @@ class _State:
 class MemberTraining:
     """One member being trained. `run` trains to the end or from wherever `folder` holds a checkpoint."""
 
-    def __init__(self, name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> None:
+    def __init__(self, name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter,
+                 seed: int | None = None) -> None:
         self.name, self.recipe, self.splits, self.folder, self.progress = name, recipe, splits, folder, progress
-        self.seed, settings = recipe.member_seed(name), recipe.training
+        self.seed, settings = recipe.member_seed(name) if seed is None else seed, recipe.training
         self.n_windows = settings.windows_per_epoch or len(splits.train)
         self.n_steps = n_batches(self.n_windows, settings.batch_size)
         self.chosen_on = "validation" if splits.selection is None else "selection"
@@ -68,6 +69,11 @@ class MemberTraining:
     def checkpoint_path(self) -> Path:
         """Where this member's state is kept."""
         return self.folder / "checkpoint" / "state.npz"
+
+    @property
+    def rows(self) -> list[Row]:
+        """The figures of every finished epoch."""
+        return self._state.rows
 
     def resume(self) -> None:
         """Goes to where the checkpoint was written, if there is one."""
@@ -193,13 +199,18 @@ class MemberTraining:
         n_kernel, n_zero = sum(v.size for v in values), sum(int((v == 0).sum()) for v in values)
         n_all, n_nonzero = count_parameters(self.model), count_nonzero(self.model)
         best_name, last = f"best_on_{self.chosen_on}", self.model.get_weights()
-        predictions = {}
+        judged = {"validation": self.splits.validation}
+        if self.splits.selection is not None:
+            judged["selection"] = self.splits.selection
+        predictions: dict[str, dict[str, Float32]] = {split: {} for split in judged}
         for name, weights in ((best_name, self._best_weights), ("last", last)):
             self.model.set_weights(weights)
             save_model(self.model, self.folder / f"{name}.keras")
-            predictions[name] = self.predict(self.splits.validation)
-        with replacing(self.folder / "validation.npz") as file:
-            np.savez(file, **predictions)  # type: ignore[arg-type]  # every key is an array's name
+            for split, found in predictions.items():
+                found[name] = self.predict(judged[split])
+        for split, found in predictions.items():
+            with replacing(self.folder / f"{split}.npz") as file:
+                np.savez(file, **found)  # type: ignore[arg-type]  # every key is an array's name
         return {"n_parameters": n_all, "n_nonzero": n_nonzero, "n_kernel_weights": n_kernel,
                 "n_kernel_zeros": n_zero, "kernel_sparsity": n_zero / n_kernel, "chosen_on": self.chosen_on,
                 "last": self._state.rows[-1], best_name: self._state.best}

@@ -59,6 +59,14 @@ def parse_architecture(text: str) -> Architecture:
     return Architecture(match[1], depths, width)
 
 
+def require_input(architecture: Architecture, *, n_mels: int, n_frames: int) -> None:
+    """Raises RecipeError if pooling would leave nothing of such an input; `I` pads and always leaves something."""
+    least = 2 ** len(V_FILTERS) if architecture.family == "V" else 1
+    if min(n_mels, n_frames) < least:
+        raise RecipeError(f"{architecture} halves its input four times and nothing is left",
+                          found=f"{n_mels} bands x {n_frames} frames", wanted=f"at least {least} x {least}")
+
+
 def build(architecture: str, *, input_shape: tuple[int, int, int] = INPUT_SHAPE, n_labels: int = 3, l2: float = 1e-3,
           dropout: float = 0.5, norm_momentum: float = 0.99, seed: int = 0) -> keras.Model:
     """An untrained network: features [n, n_mels, n_frames, 1] -> class probabilities [n, n_labels].
@@ -90,6 +98,17 @@ def count_parameters(model: keras.Model) -> int:
 def count_nonzero(model: keras.Model) -> int:
     """Every value that is not exactly zero, BatchNorm included. On a fresh network zero biases are not counted."""
     return int(sum(np.count_nonzero(weight.numpy()) for weight in model.weights))
+
+
+def count_macs(model: keras.Model) -> tuple[int, int]:
+    """Multiplications for one window in convolutions and dense layers: all, and those by weights that are not zero."""
+    n_all = n_nonzero = 0
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            kernel, n_places = layer.kernel.numpy(), int(np.prod(layer.output_shape[1:-1]))
+            n_all += n_places * kernel.size
+            n_nonzero += n_places * int(np.count_nonzero(kernel))
+    return n_all, n_nonzero
 
 
 def kernels(model: keras.Model) -> dict[str, Any]:
@@ -130,11 +149,7 @@ class _Parts:
 
 
 def _vgg(parts: _Parts, x: Any, architecture: Architecture, n_labels: int) -> Any:
-    n_mels, n_frames = x.shape[1:3]
-    least = 2 ** len(V_FILTERS)
-    if min(n_mels, n_frames) < least:
-        raise RecipeError(f"{architecture} halves its input four times and nothing is left",
-                          found=f"{n_mels} bands x {n_frames} frames", wanted=f"at least {least} x {least}")
+    require_input(architecture, n_mels=x.shape[1], n_frames=x.shape[2])
     for n_filters, depth in zip(V_FILTERS, architecture.depths, strict=True):
         for _ in range(depth):
             x = parts.conv_norm_relu(x, architecture.scaled(n_filters), 3)

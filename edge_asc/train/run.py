@@ -4,7 +4,7 @@
     members/v1/state.json           written last: this member is finished
     members/v1/last.keras           the plain network after the last epoch, masked weights exactly zero
     members/v1/best_on_*.keras      the best epoch at final sparsity, judged on validation (or selection)
-    members/v1/validation.npz       the probabilities of both on the validation split
+    members/v1/validation.npz       the probabilities of both on the validation split; selection.npz where there is one
     members/v1/history.csv, curves.png, tensorboard/, checkpoint/
     results.json                    members and ensemble on the validation split
 """

@@ -1,0 +1,236 @@
+"""Every result of the laboratory, in one append-only SQLite file with a journal of JSON lines beside it.
+
+A result is written to the journal and flushed before SQLite takes it, each row with its SHA-256. A database that is
+damaged, lost, or behind is made anew from the journal; a row that is bad in both is refused by name. Stores of
+several machines are merged with `merge`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_asc.atomic import write_text
+from edge_asc.errors import StoreError
+from edge_asc.lab.tasks import Arrays, Outcome, Task
+
+_TABLE = """CREATE TABLE IF NOT EXISTS results (
+    key TEXT PRIMARY KEY, task TEXT NOT NULL, result TEXT NOT NULL, provenance TEXT NOT NULL, arrays BLOB NOT NULL,
+    sha256 TEXT NOT NULL) WITHOUT ROWID"""
+_COLUMNS = ("key", "task", "result", "provenance", "arrays", "sha256")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM results"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row as it is stored: texts, an .npz file, and the hash over all of them."""
+
+    key: str
+    task: str
+    result: str
+    provenance: str
+    arrays: bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, task: Task, outcome: Outcome) -> _Row:
+        archive = io.BytesIO()
+        np.savez_compressed(archive, **outcome.arrays)  # type: ignore[arg-type]  # every key is an array's name
+        texts = (task.key, json.dumps(task.to_json()), json.dumps(outcome.result), json.dumps(outcome.provenance))
+        return cls(*texts, archive.getvalue(), _hash(*texts, archive.getvalue()))
+
+    @property
+    def is_sound(self) -> bool:
+        try:
+            return self.sha256 == _hash(self.key, self.task, self.result, self.provenance, self.arrays)
+        except (TypeError, AttributeError):  # SQLite gives back whatever type it finds
+            return False
+
+    def to_line(self) -> str:
+        return json.dumps({**vars(self), "arrays": base64.b64encode(self.arrays).decode()}) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> _Row | None:
+        """None if the line is damaged."""
+        try:
+            values = json.loads(line)
+            row = cls(**{**values, "arrays": base64.b64decode(values["arrays"], validate=True)})
+            return row if row.is_sound else None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+class Store:
+    """Results by task. Opening it checks every row.
+
+    Args:
+        path: The SQLite file; made if it is not there. The journal is beside it, with the ending `.jsonl`.
+
+    Raises:
+        StoreError: A row is damaged in the database and in the journal, or the file is something else.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.journal = self.path.with_suffix(".jsonl")
+        self.repaired: list[str] = []
+        """What was mended when the store was opened, one sentence each."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        journal, bad_lines = self._read_journal()
+        stored = self._read_database()
+        self._settle(stored, journal, bad_lines)
+        self._connection = self._connect()
+
+    def __contains__(self, task: object) -> bool:
+        return isinstance(task, Task) and self._select(task.key) is not None
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+    def __iter__(self) -> Iterator[tuple[Task, Outcome]]:
+        """All results, in the order of their keys."""
+        for row in self._rows():
+            yield Task.from_json(json.loads(row.task)), _outcome(row)
+
+    def get(self, task: Task) -> Outcome | None:
+        """The outcome of a task, or None while there is none."""
+        row = self._select(task.key)
+        return None if row is None else _outcome(row)
+
+    def add(self, task: Task, outcome: Outcome) -> bool:
+        """Takes in a result for good; False if the task has one already, which then stays."""
+        return self._append([_Row.of(task, outcome)]) == 1
+
+    def merge(self, other: Store) -> tuple[int, int]:
+        """Takes in what another store has and this one has not.
+
+        Returns:
+            How many results were added, and how many tasks have another result in the other store (another machine
+            rounds differently); of those, this store's stays.
+        """
+        rows = list(other._rows())
+        mine = {row.key: row for row in self._rows()}
+        n_other = sum(row.key in mine and (row.result, row.arrays) != (mine[row.key].result, mine[row.key].arrays)
+                      for row in rows)
+        return self._append(rows), n_other
+
+    def close(self) -> None:
+        """Nothing more follows."""
+        self._connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(_TABLE)
+        return connection
+
+    def _select(self, key: str) -> _Row | None:
+        found = self._connection.execute(f"{_SELECT} WHERE key = ?", [key]).fetchone()
+        return None if found is None else _Row(*found)
+
+    def _rows(self) -> Iterator[_Row]:
+        yield from (_Row(*values) for values in self._connection.execute(f"{_SELECT} ORDER BY key").fetchall())
+
+    def _append(self, rows: Iterable[_Row]) -> int:
+        new = [row for row in rows if self._select(row.key) is None]
+        if new:
+            # The journal first: what SQLite has, the journal has.
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.writelines(row.to_line() for row in new)
+                file.flush()
+                os.fsync(file.fileno())
+            _insert(self._connection, new)
+        return len(new)
+
+    def _read_journal(self) -> tuple[dict[str, _Row], list[int]]:
+        """The sound rows by key, and the numbers of other lines. A last line without its end, as a kill leaves it, is
+        cut off."""
+        if not self.journal.exists():
+            return {}, []
+        data = self.journal.read_bytes()
+        whole = data[:data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self.journal, len(whole))
+            self.repaired.append(f"cut off the unfinished last line of {self.journal.name}")
+        rows: dict[str, _Row] = {}
+        bad = []
+        for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+            row = _Row.from_line(line)
+            if row is None:
+                bad.append(number)
+            else:
+                rows.setdefault(row.key, row)
+        return rows, bad
+
+    def _read_database(self) -> dict[str, _Row] | None:
+        """All rows, sound or not, by key; None if there is no readable database."""
+        if not self.path.exists():
+            return None
+        try:
+            with closing(self._connect()) as connection:
+                if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                    return None
+                return {values[0]: _Row(*values) for values in connection.execute(_SELECT)}
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+                raise StoreError(f"another process is writing to {self.path}", fix="Wait until it is done.") from None
+            if "no such column" in str(error) or not self.journal.exists():
+                raise StoreError(f"{self.path} is damaged, or no store of results", found=error,
+                                 wanted=f"a database, or its journal {self.journal.name} to make it from",
+                                 fix="Restore one of them, or name another folder.") from None
+            return None
+
+    def _settle(self, stored: dict[str, _Row] | None, journal: dict[str, _Row], bad_lines: list[int]) -> None:
+        """Makes database and journal hold the same sound rows, or refuses."""
+        if stored is None and bad_lines:
+            raise StoreError(f"line {bad_lines[0]} of {self.journal} is damaged, and there is no database to mend it "
+                             "from", fix="Delete that line to go on without its result, which will be made again.")
+        bad = [key for key, row in (stored or {}).items() if not row.is_sound]
+        if lost := [key for key in bad if key not in journal]:
+            raise StoreError(f"row {lost[0]} of {self.path} is damaged, and so is its line in {self.journal.name}",
+                             fix=f"Delete it to have it made again: sqlite3 {self.path} "
+                                 f"\"DELETE FROM results WHERE key = '{lost[0]}'\"")
+        sound = journal | {key: row for key, row in (stored or {}).items() if row.is_sound}
+        if stored is None and self.path.exists():
+            aside = self.path.with_suffix(".damaged")
+            self.path.replace(aside)
+            for ending in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+            self.repaired.append(f"{self.path.name} was damaged (now {aside.name}) and made anew from its journal")
+        if bad_lines or len(journal) < len(sound):
+            write_text(self.journal, "".join(row.to_line() for row in sound.values()))
+            self.repaired.append(f"wrote {self.journal.name} anew from the database")
+        with closing(self._connect()) as connection:
+            _insert(connection, [row for key, row in sound.items() if not stored or row != stored.get(key)])
+        if bad:
+            self.repaired.append(f"took {len(bad)} damaged rows of {self.path.name} from the journal")
+
+
+def _insert(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:
+    with connection:
+        connection.executemany(f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * len(_COLUMNS))})",
+                               [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
+
+
+def _outcome(row: _Row) -> Outcome:
+    with np.load(io.BytesIO(row.arrays), allow_pickle=False) as archive:
+        arrays: Arrays = {name: archive[name] for name in archive.files}
+    return Outcome(result=json.loads(row.result), arrays=arrays, provenance=json.loads(row.provenance))
+
+
+def _hash(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

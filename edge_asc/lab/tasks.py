@@ -1,0 +1,241 @@
+"""One member to train and judge, as a value: the same task has the same key on every machine.
+
+Ensembles are not tasks. They are means over the probabilities that each member's outcome carries, so no member is
+ever trained twice for two tables. TensorFlow is imported only where a task runs; a cluster's driver needs none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_asc.data.dataset import TauDataset
+from edge_asc.data.folder_lock import sole_writer
+from edge_asc.data.tau_layout import CLIP_S, Clip
+from edge_asc.errors import RecipeError, TrainingError
+from edge_asc.features import filterbank
+from edge_asc.spec import LABELS
+from edge_asc.train.progress import Reporter, Silent
+from edge_asc.train.recipes import Recipe, from_mapping
+from edge_asc.train.run import LAST, made_with
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+MEMBER = "member"
+"""The name of the one member in a task's recipe."""
+_SAMPLE_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained and judged: one member."""
+
+    recipe: Recipe
+    """One member; its `seed` draws the selection split and the block-mixed tracks, alike for all members."""
+    seed: int
+    """Initial weights, order of the windows, augmentation and dropout of this member."""
+    dataset: str
+    """Folder of the data set, where the task runs. Not part of the key."""
+    data_sha256: str
+    """`data_fingerprint` of the data set."""
+    data_share: float = 1.0
+    """Part of each label's clips that is used, in both splits."""
+
+    @property
+    def architecture(self) -> str:
+        """`V(a,b,c,d)` or `I(p,q,r)`."""
+        return self.recipe.members[0][1]
+
+    @property
+    def key(self) -> str:
+        """64 hex digits that name the task: SHA-256 of everything that shapes its result."""
+        recipe = self.recipe
+        shaping = recipe.to_json() | {"members": self.architecture}
+        del shaping["name"], shaping["description"]
+        # What is switched off has no influence, whatever its other settings say.
+        for part, is_on in (("pruning", recipe.pruning.enabled), ("augmentation", recipe.augmentation.enabled),
+                            ("block_mixing", recipe.block_mixing.n_tracks_per_label > 0)):
+            shaping[part] = shaping[part] if is_on else None
+        values = {"recipe": shaping, "seed": self.seed, "data": self.data_sha256, "data_share": self.data_share}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping that `from_json` reads back."""
+        return {**{item.name: getattr(self, item.name) for item in dataclasses.fields(self)},
+                "recipe": self.recipe.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Task:
+        """The inverse of `to_json`."""
+        return cls(**{**values, "recipe": from_mapping(values["recipe"])})
+
+    def __str__(self) -> str:
+        features, mixing = self.recipe.features, self.recipe.block_mixing
+        parts = [self.architecture, f"{features.n_mels} x {features.n_fft}",
+                 f"{self.recipe.pruning.final_sparsity:.0%} zeros" if self.recipe.pruning.enabled else "",
+                 f"{mixing.n_segments} segments by {mixing.match}" if mixing.n_tracks_per_label else "",
+                 f"seed {self.seed}"]
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a task gave."""
+
+    result: dict[str, Any]
+    """JSON-able: sizes, work, seconds, and `figures` by checkpoint (`last`, `best_on_...`) and split."""
+    arrays: Arrays = field(repr=False)
+    """`validation/last`, `validation/best_on_...`: float32 [n, n_labels]; `validation/truth`: int8 [n]; the same for
+    `selection` where the recipe holds one out."""
+    provenance: dict[str, Any] = field(repr=False)
+    """Versions, git state, machine."""
+
+
+def single_member(recipe: Recipe, architecture: str) -> Recipe:
+    """The recipe for one member of that architecture, as a task wants it."""
+    return dataclasses.replace(recipe, name="lab", description="", members=((MEMBER, architecture),))
+
+
+def data_fingerprint(dataset: TauDataset) -> str:
+    """SHA-256 over the labelled rows and, of each file, its size and 4 KB from its middle: the same data anywhere."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.validation):
+        digest.update(b"split\n")
+        for clip in sorted(split, key=lambda clip: clip.filename):
+            size = clip.path.stat().st_size
+            with clip.path.open("rb") as file:
+                file.seek(size // 2)
+                digest.update(f"{clip.filename}\t{clip.label}\t{size}\n".encode() + file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def thinned(dataset: TauDataset, share: float) -> TauDataset:
+    """That part of each label's clips in both labelled splits, spread evenly over the sorted names; at least three."""
+    def some(clips: Sequence[Clip]) -> list[Clip]:
+        kept = []
+        for label in LABELS:
+            own = sorted((clip for clip in clips if clip.label == label), key=lambda clip: clip.filename)
+            n_kept = min(len(own), max(3, round(share * len(own))))
+            kept += [own[i] for i in np.linspace(0, len(own) - 1, n_kept).round().astype(int)] if own else []
+        return kept
+
+    if share >= 1:
+        return dataset
+    return dataclasses.replace(dataset, train=some(dataset.train), validation=some(dataset.validation))
+
+
+def check(task: Task) -> None:
+    """Refuses what could never train, before anything does.
+
+    Raises:
+        RecipeError: A window longer than the clips, an architecture that pools its input to nothing.
+        InputError: Mel bands without any FFT bin.
+    """
+    from edge_asc.train.models import parse_architecture, require_input
+
+    features = task.recipe.features
+    if features.window_s > CLIP_S:
+        raise RecipeError("a window is longer than a clip", found=f"{features.window_s:.3f} s", wanted=f"{CLIP_S:g} s",
+                          fix="Use fewer frames or a smaller n_fft.")
+    require_input(parse_architecture(task.architecture), n_mels=features.n_mels, n_frames=features.n_frames)
+    filterbank(features)
+
+
+def prepare(tasks: Iterable[Task], *, n_jobs: int | None = None, shown: bool = False) -> None:
+    """Computes the features that the tasks need and that are not cached yet, each only once, on all cores.
+
+    Raises:
+        DatasetError: A data set cannot be trained on.
+    """
+    from edge_asc.train.training_data import load_splits
+
+    seen = set()
+    for task in tasks:
+        recipe = task.recipe
+        need = (task.dataset, task.data_share, recipe.features, recipe.seed, recipe.training.selection_fraction,
+                recipe.block_mixing)
+        if need not in seen:
+            seen.add(need)
+            load_splits(recipe, thinned(TauDataset.load(task.dataset), task.data_share), n_jobs=n_jobs, shown=shown)
+
+
+def fix_threads(n_threads: int) -> None:
+    """Has TensorFlow use so many threads for one operation and run one operation at a time.
+
+    Sums are split over threads, so the same seed gives the same bits only with the same number of them.
+
+    Raises:
+        TrainingError: TensorFlow is at work already, with another number.
+    """
+    from edge_asc.train.keras2 import tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(n_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        if (found := tf.config.threading.get_intra_op_parallelism_threads()) != n_threads:
+            raise TrainingError("TensorFlow already runs in this process", found=f"{found} threads (0: one per core)",
+                                wanted=n_threads, fix="Run the sweep in a process of its own.") from None
+
+
+def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outcome:
+    """Trains the member to its end, or from wherever `folder` holds a checkpoint.
+
+    Args:
+        folder: This task's own. A second process waits until the first has finished.
+
+    Raises:
+        DatasetError: The data set cannot be trained on.
+        TrainingError: The loss is not a number, or the checkpoint is damaged.
+    """
+    from edge_asc.train.keras2 import keras
+    from edge_asc.train.member import MemberTraining
+    from edge_asc.train.models import count_macs
+    from edge_asc.train.training_data import load_splits
+
+    with sole_writer(folder, wait=True):
+        dataset = thinned(TauDataset.load(task.dataset), task.data_share)
+        splits = load_splits(task.recipe, dataset, n_jobs=1, shown=False)
+        keras.backend.clear_session()
+        training = MemberTraining(MEMBER, recipe=task.recipe, splits=splits, folder=folder, seed=task.seed,
+                                  progress=progress or Silent())
+        training.resume()
+        state = training.run()
+        n_macs, n_macs_nonzero = count_macs(training.model)
+        rules = (LAST, f"best_on_{state['chosen_on']}")
+        judged = {"validation": splits.validation, "selection": splits.selection}
+        arrays: Arrays = {}
+        for split, windows in judged.items():
+            if windows is not None:
+                with np.load(folder / f"{split}.npz") as archive:
+                    arrays |= {f"{split}/{rule}": archive[rule] for rule in rules}
+                arrays[f"{split}/truth"] = windows.labels.astype(np.int8)
+    seconds = sum(row["seconds"] for row in training.rows)
+    result = {"n_parameters": state["n_parameters"], "n_nonzero": state["n_nonzero"],
+              "kb": state["n_nonzero"] * 4 / 1024, "kernel_sparsity": state["kernel_sparsity"], "n_macs": n_macs,
+              "n_macs_nonzero": n_macs_nonzero, "seconds": seconds, "chosen_on": state["chosen_on"],
+              "n_windows": training.n_windows * task.recipe.training.epochs,
+              "figures": {rule: figures(arrays, rule) | {"epoch": state[rule]["epoch"]} for rule in rules}}
+    return Outcome(result=result, arrays=arrays, provenance=made_with() | {"node": platform.node()})
+
+
+def figures(arrays: Mapping[str, npt.NDArray[Any]], rule: str) -> dict[str, dict[str, float]]:
+    """Split -> micro and macro accuracy and log-loss of the probabilities under that rule."""
+    from edge_asc.train.metrics import score
+
+    found = {}
+    for split in ("validation", "selection"):
+        if f"{split}/{rule}" in arrays:
+            scores = score(arrays[f"{split}/{rule}"], arrays[f"{split}/truth"], labels=LABELS)
+            found[split] = {"micro_accuracy": scores.micro_accuracy, "macro_accuracy": scores.macro_accuracy,
+                            "log_loss": scores.log_loss}
+    return found

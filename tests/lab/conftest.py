@@ -1,0 +1,3 @@
+"""The small data set of the tests of training."""
+
+from tests.train.conftest import sounds as sounds
