@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
-from firmware_export.boards.board import Board, require_fit
-from firmware_export.boards.fitting import need, settings_for, settings_without_board
+from edge_asc.spec import FeatureSpec
+from firmware_export.boards.board import Board, Need, require_fit
+from firmware_export.boards.fitting import Settings, need, settings_for, settings_without_board
 from firmware_export.emit.frontend import feature_files
 from firmware_export.emit.levels import InputQuantization
 from firmware_export.emit.model import Member, config_header, data_source
@@ -68,8 +69,7 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
                         outputs=tuple((float(a.scale), a.zero_point) for a in exits),
                         bundle_path=str(bundle.path.resolve()), bundle_sha256=manifest_sha256(bundle))
     if purpose is None or n_spare_frames is None:
-        settings = settings_for(board, networks, spec=bundle.features, plan=planned) if board else \
-            settings_without_board(networks, spec=bundle.features, plan=planned)
+        settings = _settings(networks, bundle.features, board)
         purpose = purpose or settings.purpose
         n_spare_frames = settings.n_spare_frames if n_spare_frames is None else n_spare_frames
     planned_members = planned(networks, purpose)
@@ -78,6 +78,26 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
     files = firmware_files(exported, planned_members, n_spare_frames=n_spare_frames, command=command)
     _write(out, files)
     return exported
+
+
+def estimate_need(files: Mapping[str, bytes], *, spec: FeatureSpec, board: Board | None = None) -> Need:
+    """Flash and RAM that an export of these members would take, without making one.
+
+    Args:
+        files: Member -> its int8 file.
+        spec: The front end.
+        board: As for `export_bundle`.
+
+    Raises:
+        ModelFileError: A member has something that the C code has not.
+        OverBudgetError: It does not fit the board.
+    """
+    networks = [read_network(data, name=name) for name, data in files.items()]
+    settings = _settings(networks, spec, board)
+    found = need(planned(networks, settings.purpose), spec=spec, n_spare_frames=settings.n_spare_frames)
+    if board is not None:
+        require_fit(board, found)
+    return found
 
 
 def planned(networks: Sequence[Network], purpose: Purpose = FIRMWARE) -> list[Member]:
@@ -123,6 +143,12 @@ def firmware_files(exported: Exported, members: Sequence[Member], *, n_spare_fra
     files["README.md"] = readme(exported, members, sizes, command=command)
     files[EXPORT_JSON] = json.dumps({**exported.to_json(), "command": command, "sizes": sizes}, indent=1) + "\n"
     return files
+
+
+def _settings(networks: Sequence[Network], spec: FeatureSpec, board: Board | None) -> Settings:
+    if board is None:
+        return settings_without_board(networks, spec=spec, plan=planned)
+    return settings_for(board, networks, spec=spec, plan=planned)
 
 
 def _agree(networks: Sequence[Network], bundle: Bundle) -> None:

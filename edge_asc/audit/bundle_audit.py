@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_asc.audit.budgets import COUNTS, DEFAULT_BUDGET, PRESETS, Budget
+from edge_asc.audit.budgets import DEFAULT_BUDGET, PRESETS, Budget
 from edge_asc.audit.layers import LayerSize, count_model, peak_activation_bytes
 from edge_asc.errors import BundleError, InputError, OverBudgetError
 from edge_asc.tflite_file import read_model
@@ -61,9 +61,9 @@ class Check:
         return self.found <= self.budget.limit
 
     def __str__(self) -> str:
-        words, unit = COUNTS[self.budget.counts]
+        unit = self.budget.unit
         over = "" if self.ok else f", {amount(self.found - self.budget.limit, unit)} over"
-        return (f"{self.budget.name}: {words}: {amount(self.found, unit)} of "
+        return (f"{self.budget.name}: {self.budget.words}: {amount(self.found, unit)} of "
                 f"{amount(self.budget.limit, unit)}{over}")
 
 
@@ -129,11 +129,11 @@ def audit_bundle(bundle: Bundle, *, budgets: Sequence[Budget] = PRESETS[DEFAULT_
         members = []
         for member in bundle.members:
             data = bundle.member_bytes(member.name, each)
-            found, sizes = _member_sizes(member.name, data, each, keras.get(member.name))
+            found, sizes = member_sizes(member.name, data, each, keras.get(member.name))
             members.append(sizes)
             if each == variant:
                 layers[member.name] = found
-        variants[each] = [*members, _sum(members)]
+        variants[each] = [*members, sum_sizes(members)]
     total = variants[variant][-1]
     checks = [Check(budget=budget, found=total.count(budget.counts, window_s=bundle.features.window_s))
               for budget in budgets]
@@ -152,8 +152,9 @@ def _recorded(bundle: Bundle) -> Mapping[str, Mapping[str, int]]:
     return counts
 
 
-def _member_sizes(name: str, data: bytes, variant: str,
-                  keras: Mapping[str, int] | None) -> tuple[list[LayerSize], MemberSizes]:
+def member_sizes(name: str, data: bytes, variant: str,
+                 keras: Mapping[str, int] | None) -> tuple[list[LayerSize], MemberSizes]:
+    """The operators and the sizes of one member's file; `keras` has its counts before conversion, if known."""
     model = read_model(data)
     layers = count_model(model)
     n_nonzero = sum(layer.n_nonzero for layer in layers)
@@ -169,7 +170,8 @@ def _member_sizes(name: str, data: bytes, variant: str,
     return layers, sizes
 
 
-def _sum(members: Sequence[MemberSizes]) -> MemberSizes:
+def sum_sizes(members: Sequence[MemberSizes]) -> MemberSizes:
+    """Those of the ensemble, in one variant."""
     def total(name: str) -> int:
         return sum(getattr(member, name) for member in members)
 
@@ -180,7 +182,9 @@ def _sum(members: Sequence[MemberSizes]) -> MemberSizes:
 
 
 def amount(value: int, unit: str) -> str:
-    """A figure as people read it: bytes as KB of 1024, counts in thousands or millions."""
+    """A figure as people read it: bytes as KB of 1024, microseconds as ms, counts in thousands or millions."""
     if unit == "bytes":
         return f"{value / 1024:.1f} KB"
+    if unit == "us":
+        return f"{value / 1000:.2f} ms"
     return f"{value / 1e6:.1f} M" if value >= 10**7 else f"{value:,}".replace(",", " ")
