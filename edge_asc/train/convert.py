@@ -6,54 +6,34 @@ are windows of the validation part as they are.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_asc.audio import read_audio, require_sound
-from edge_asc.audit import Budget, audit_bundle
-from edge_asc.bundle import Bundle, NewMember, save_bundle
+from edge_asc.audit import Budget
+from edge_asc.bundle import Bundle
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import InputError, TrainingError
-from edge_asc.runtime import record_golden
-from edge_asc.runtime.member import Member
-from edge_asc.spec import LABELS, FeatureSpec
-from edge_asc.train.batches import Splits, batches, clamp_windows, draw_epoch
-from edge_asc.train.keras2 import keras
+from edge_asc.spec import LABELS
+from edge_asc.train.batches import Splits, clamp_windows
+from edge_asc.train.converted import Converted, answers, convert_file, representative_windows, save_converted
 from edge_asc.train.levels import level_dbfs
-from edge_asc.train.member_files import (
-    VARIANTS,
-    Agreement,
-    Float32,
-    check_member,
-    convert_member,
-    keras_counts,
-)
+from edge_asc.train.member_files import VARIANTS, Float32, convert_member
 from edge_asc.train.metrics import Scores, score
-from edge_asc.train.model_card import Card, model_card
-from edge_asc.train.run import LAST, Run, made_with
+from edge_asc.train.model_card import Card, model_card, sparsity_in_words
+from edge_asc.train.run import LAST, Run
 from edge_asc.train.training_data import fingerprint, load_splits
 
 __all__ = ["DEFAULT_VARIANTS", "VARIANTS", "convert_member", "convert_run"]
 
 DEFAULT_VARIANTS = ("int8-sparse", "float16-sparse", "float32-sparse", "int8-dense")
 """Sparse files run at dense speed; the dense int8 file is for TFLite Micro and for tools that know no DENSIFY."""
-N_REPRESENTATIVE = 128
 N_COMPARED = 48
 N_SCORED = 300
 MAY_LOSE = 0.005
 """int8 is the default where its macro accuracy is at most this much below that of Keras."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Converted:
-    member: NewMember
-    counts: dict[str, Any]
-    agreements: dict[str, Agreement]
 
 
 def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str] = DEFAULT_VARIANTS,
@@ -87,45 +67,33 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     paths = {name: run.model_path(name, weights) for name in names}
     _known(variants, default_variant)
     dataset, splits = _data(run, dataset_dir)
-    representative = _representative(run, splits)
-    scored, compared = _evenly(len(splits.validation), N_SCORED), _evenly(len(splits.validation), N_COMPARED)
+    representative = representative_windows(run.recipe, splits)
+    scored, compared = evenly(len(splits.validation), N_SCORED), evenly(len(splits.validation), N_COMPARED)
     real = clamp_windows(splits.validation.gather(compared), splits.spec)
     members = []
     for name in names:
-        members.append(_member(run, name, paths[name], variants, representative, real))
-        notify(_progress(members[-1]))
+        members.append(convert_file(paths[name], variants, representative, real, name=name,
+                                    architecture=dict(run.recipe.members)[name], seed=run.recipe.member_seed(name)))
+        notify(str(members[-1]))
 
     made = {"run": _published(run.about), "weights": weights,
             "level_dbfs": level_dbfs(dataset.train, run.recipe.augmentation, sample_rate_hz=splits.spec.sample_rate_hz),
-            "converted": _now(), "converted_with": made_with(),
             "n_representative_windows": len(representative)}
     clip = Path(golden_clip) if golden_clip is not None else dataset.validation[0].path
-    samples = _golden_samples(clip, splits.spec)
-    scores: dict[str, Scores] = {}
-
-    def golden(bundle: Bundle) -> Any:
-        return record_golden(bundle, samples)
-
-    def audit(bundle: Bundle) -> dict[str, Any]:
-        counts = {each.member.name: each.counts for each in members}
-        found = audit_bundle(bundle, budgets=budgets, keras=counts)
-        found.require_within_budget()
-        agreements = {variant: {each.member.name: each.agreements[variant].to_json() for each in members}
-                      for variant in variants}
-        return {**found.to_json(), "keras": counts, "agreement": agreements,
-                "scores": {name: each.to_json() for name, each in scores.items()}}
-
-    def card(bundle: Bundle) -> str:
-        return model_card(Card(bundle=bundle, run=run, weights=weights, scores=scores,
-                               agreements={each.member.name: each.agreements for each in members},
-                               golden_clip=clip.name, sections=sections or {}))
-
     windows = clamp_windows(splits.validation.gather(scored), splits.spec)
-    scores |= _scores(run, names, weights, members, windows, splits.validation.labels[scored], scored)
+    scores = _scores(run, names, weights, members, windows, splits.validation.labels[scored], scored)
     chosen = default_variant or _default_variant(variants, scores)
     notify(f"default variant: {chosen}")
-    return save_bundle(out, labels=LABELS, features=splits.spec, members=[each.member for each in members],
-                       golden=golden, audit=audit, model_card=card, made=made, default_variant=chosen)
+
+    def card(bundle: Bundle) -> str:
+        return model_card(Card(bundle=bundle, recipe=run.recipe, about=run.about, weights=weights, scores=scores,
+                               sparsity=sparsity_in_words(run.recipe.pruning), golden_clip=clip.name,
+                               chosen_on=(run.state(names[0]) or {})["chosen_on"],
+                               agreements={each.member.name: each.agreements for each in members},
+                               sections=sections or {}))
+
+    return save_converted(out, members, spec=splits.spec, made=made, golden_clip=clip, budgets=budgets, scores=scores,
+                          card=card, default_variant=chosen)
 
 
 def _published(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,29 +120,7 @@ def _data(run: Run, dataset_dir: str | Path | None) -> tuple[TauDataset, Splits]
     return dataset, splits
 
 
-def _representative(run: Run, splits: Splits) -> Float32:
-    """Training windows, evenly by label and recording, changed as the recipe changes them."""
-    seed, recipe = run.recipe.seed, run.recipe
-    order = draw_epoch(splits.train, balance="label_and_recording", n_windows=N_REPRESENTATIVE,
-                       mixed_share=recipe.block_mixing.share, seed=seed, epoch=0)
-    drawn = batches(splits.train, order, batch_size=32, spec=splits.spec, augment=splits.augment, seed=seed, epoch=0)
-    return np.concatenate([windows[..., 0] for windows, _ in drawn])
-
-
-def _member(run: Run, name: str, path: Path, variants: Sequence[str], representative: Float32,
-            real: Float32) -> _Converted:
-    model = keras.models.load_model(path, compile=False)
-    files = convert_member(model, variants, representative)
-    agreements = {variant: check_member(model, data, variant, real) for variant, data in files.items()}
-    counts = keras_counts(model)
-    keras.backend.clear_session()
-    architecture = dict(run.recipe.members)[name]
-    return _Converted(counts=counts, agreements=agreements,
-                      member=NewMember(name=name, architecture=architecture, seed=run.recipe.member_seed(name),
-                                       models=files, n_parameters=counts["n_parameters"]))
-
-
-def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[_Converted], windows: Float32,
+def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[Converted], windows: Float32,
             truth: Any, places: Any) -> dict[str, Scores]:
     """The ensemble's figures on validation windows: by Keras, as the run recorded them, and in each variant."""
     which = run.model_path(names[0], weights).stem
@@ -188,15 +134,10 @@ def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[_Con
         # A sparse and a dense file of one precision are one network once they are loaded.
         precision = variant.partition("-")[0]
         if precision not in by_precision:
-            by_file = [_run(each.member.models[variant], windows) for each in members]
+            by_file = [answers(each.member.models[variant], windows) for each in members]
             by_precision[precision] = score(np.mean(by_file, axis=0), truth, labels=LABELS)
         found[variant] = by_precision[precision]
     return found
-
-
-def _run(data: bytes, windows: Float32) -> Float32:
-    member = Member(data)
-    return np.stack([member.probabilities(window) for window in windows])
 
 
 def _default_variant(variants: Sequence[str], scores: Mapping[str, Scores]) -> str:
@@ -205,24 +146,9 @@ def _default_variant(variants: Sequence[str], scores: Mapping[str, Scores]) -> s
     return (good or [variant for variant in variants if not variant.startswith("int8")] or list(variants))[0]
 
 
-def _golden_samples(path: Path, spec: FeatureSpec) -> Float32:
-    """The first window of a sound file, on the grid of 16 bits, in which the bundle keeps it."""
-    samples = require_sound(read_audio(path, sample_rate_hz=spec.sample_rate_hz), str(path))[:spec.window_samples]
-    return (np.clip(np.rint(samples * 32768), -32768, 32767) / 32768).astype(np.float32)
-
-
-def _evenly(n: int, n_wanted: int) -> Any:
+def evenly(n: int, n_wanted: int) -> Any:
+    """Up to `n_wanted` of the numbers below `n`, from the first to the last."""
     return np.unique(np.linspace(0, n - 1, min(n, n_wanted)).round().astype(np.int64))
-
-
-def _progress(converted: _Converted) -> str:
-    parts = [f"{variant} {len(data) / 1024:.1f} KB, {converted.agreements[variant].label_agreement:.0%}"
-             for variant, data in converted.member.models.items()]
-    return f"{converted.member.name} (size, labels as Keras): " + "; ".join(parts)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _silent(message: str) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from edge_asc.bundle import Bundle
 from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
-from edge_asc.train.run import LAST, Run
+from edge_asc.train.recipe_parts import Pruning
+from edge_asc.train.recipes import Recipe
+from edge_asc.train.run import LAST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +19,16 @@ class Card:
     """What the model card is written from."""
 
     bundle: Bundle
-    run: Run
+    recipe: Recipe
+    """What all members have in common, and how to call them."""
+    about: Mapping[str, Any]
+    """`data` and `made_with` as in run.json."""
+    sparsity: str
+    """Of the members' kernels, in words."""
     weights: str
     """"last" or "best"."""
+    chosen_on: str
+    """The split that chose the best epoch: validation or selection."""
     scores: Mapping[str, Scores]
     """"keras" and each variant -> the ensemble's figures on the same validation windows."""
     agreements: Mapping[str, Mapping[str, Agreement]]
@@ -38,21 +47,21 @@ def model_card(card: Card) -> str:
 
 def _head(card: Card) -> str:
     members = ", ".join(f"{member.name} {member.architecture}" for member in card.bundle.members)
-    return (f"# {card.run.recipe.name}: an ensemble for acoustic scene classification\n\n"
-            f"{card.run.recipe.description}\n\n"
+    return (f"# {card.recipe.name}: an ensemble for acoustic scene classification\n\n"
+            f"{card.recipe.description}\n\n"
             f"Input: {card.bundle.features.window_s:.3f} s of sound at {card.bundle.features.sample_rate_hz} Hz, mono. "
             f"Output: probabilities of {', '.join(card.bundle.labels)}, the plain mean over {len(card.bundle.members)} "
             f"members ({members}).\n")
 
 
 def _training(card: Card) -> str:
-    about, recipe = card.run.about, card.run.recipe
+    about, recipe = card.about, card.recipe
     data, versions = about["data"], about["made_with"]["versions"]
     which = "the last epoch" if card.weights == LAST else "the best epoch at final sparsity, chosen on held-out windows"
     rows = [
         ("training windows", data["n_train"]), ("validation windows", data["n_validation"]),
         ("features of the data, sha256", f"`{data['sha256'][:16]}`"), ("epochs", recipe.training.epochs),
-        ("kernel sparsity", f"{recipe.pruning.final_sparsity:.0%}" if recipe.pruning.enabled else "not pruned"),
+        ("kernel sparsity", card.sparsity),
         ("block mixing, tracks per label", recipe.block_mixing.n_tracks_per_label), ("weights", which),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("commit", about["made_with"].get("git") or "unknown")]
@@ -62,9 +71,9 @@ def _training(card: Card) -> str:
 def _figures(card: Card) -> str:
     rows = [(name, f"{score.macro_accuracy:.3f}", f"{score.micro_accuracy:.3f}", f"{score.log_loss:.3f}", score.n)
             for name, score in card.scores.items()]
-    chosen_on = card.run.model_path(card.bundle.members[0].name, card.weights).stem
     note = ("The epoch was chosen on these very windows, as in the paper: the figures are optimistic."
-            if chosen_on == "best_on_validation" else "Nothing was trained or chosen on these windows.")
+            if card.weights != LAST and card.chosen_on == "validation"
+            else "Nothing was trained or chosen on these windows.")
     return ("## How good\n\nThe ensemble on windows of the validation part, by Keras and in each variant as the bundle "
             f"runs it:\n\n{_table(('', 'macro accuracy', 'micro accuracy', 'log-loss', 'windows'), rows)}\n{note}\n")
 
@@ -100,3 +109,8 @@ def _limits(card: Card) -> str:
 def _table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def sparsity_in_words(pruning: Pruning) -> str:
+    """The share of zeros that members are pruned to."""
+    return f"{pruning.final_sparsity:.0%}" if pruning.enabled else "not pruned"
