@@ -181,10 +181,10 @@ class Store:
                 if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
                     return None
                 return {values[0]: _Row(*values) for values in connection.execute(_SELECT)}
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a damaged name in a message
             if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED"):
                 raise StoreError(f"another process is writing to {self.path}", fix="Wait until it is done.") from None
-            if "no such column" in str(error) or not self.journal.exists():
+            if not self.journal.exists():
                 raise StoreError(f"{self.path} is damaged, or no store of results", found=error,
                                  wanted=f"a database, or its journal {self.journal.name} to make it from",
                                  fix="Restore one of them, or name another folder.") from None
@@ -195,30 +195,32 @@ class Store:
         if stored is None and bad_lines:
             raise StoreError(f"line {bad_lines[0]} of {self.journal} is damaged, and there is no database to mend it "
                              "from", fix="Delete that line to go on without its result, which will be made again.")
-        bad = [key for key, row in (stored or {}).items() if not row.is_sound]
-        if lost := [key for key in bad if key not in journal]:
-            raise StoreError(f"row {lost[0]} of {self.path} is damaged, and so is its line in {self.journal.name}",
+        sound = {key: row for key, row in (stored or {}).items() if row.is_sound}
+        bad = [key for key in stored or {} if key not in sound]
+        # Whatever the database has was in the journal first. A damaged row may have lost its key, so they are counted.
+        if bad and len(journal) < len(stored or {}):
+            lost = next((key for key in bad if key not in journal), bad[0])
+            raise StoreError(f"row {lost} of {self.path} is damaged, and so is its line in {self.journal.name}",
                              fix=f"Delete it to have it made again: sqlite3 {self.path} "
-                                 f"\"DELETE FROM results WHERE key = '{lost[0]}'\"")
-        sound = journal | {key: row for key, row in (stored or {}).items() if row.is_sound}
-        if stored is None and self.path.exists():
+                                 f"\"DELETE FROM results WHERE key = '{lost}'\"")
+        if self.path.exists() and (stored is None or bad):
             aside = self.path.with_suffix(".damaged")
             self.path.replace(aside)
             for ending in ("-wal", "-shm"):
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
             self.repaired.append(f"{self.path.name} was damaged (now {aside.name}) and made anew from its journal")
-        if bad_lines or len(journal) < len(sound):
-            write_text(self.journal, "".join(row.to_line() for row in sound.values()))
+            stored = None
+        rows = journal | sound
+        if bad_lines or len(journal) < len(rows):
+            write_text(self.journal, "".join(row.to_line() for row in rows.values()))
             self.repaired.append(f"wrote {self.journal.name} anew from the database")
         with closing(self._connect()) as connection:
-            _insert(connection, [row for key, row in sound.items() if not stored or row != stored.get(key)])
-        if bad:
-            self.repaired.append(f"took {len(bad)} damaged rows of {self.path.name} from the journal")
+            _insert(connection, [row for key, row in rows.items() if key not in (stored or {})])
 
 
 def _insert(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:
     with connection:
-        connection.executemany(f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * len(_COLUMNS))})",
+        connection.executemany(f"INSERT INTO results VALUES ({', '.join('?' * len(_COLUMNS))})",
                                [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
 
 
