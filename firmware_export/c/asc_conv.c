@@ -7,50 +7,71 @@
 #include "asc_taps.h"
 
 #if !ASC_UNPACKS_GAPS
-ASC_NOINLINE void asc_unpack(AscTapReader *from, const AscLayer *layer, const AscStep *step, uint32_t distance,
-                             AscTaps *to)
+ASC_NOINLINE void asc_unpack(AscTapReader *from, const AscLayer *layer, uint32_t n_positions, AscTaps *to)
 {
     const uint32_t count = asc_next_count(from, layer);
     switch (layer->encoding) {
     case ASC_GAPS:
-        asc_unpack_as(from, ASC_GAPS, count, step, distance, to);
+        asc_unpack_as(from, ASC_GAPS, count, n_positions, to);
         break;
     case ASC_BITS:
-        asc_unpack_as(from, ASC_BITS, count, step, distance, to);
+        asc_unpack_as(from, ASC_BITS, count, n_positions, to);
         break;
     default:
-        asc_unpack_as(from, ASC_ALL, count, step, distance, to);
+        asc_unpack_as(from, ASC_ALL, count, n_positions, to);
         break;
     }
 }
 #endif
 
-/* Copies a run of stored bytes to the columns of an output plane, `distance` bytes apart in the run. */
-static void scatter(const AscPiece *piece, uint32_t plane, const uint8_t *from, uint32_t distance)
+/* Where a piece of a convolution writes. */
+typedef struct {
+    uint8_t *bytes; /* of the plane under way, first column */
+    uint32_t plane_bytes, pitch, row_pad;
+    uint32_t n_rows, n_columns;
+    uint8_t fill;
+} Output;
+
+static Output output_of(const AscPiece *piece)
 {
-    const uint32_t pitch = asc_pitch(&piece->member->plan->buffers[piece->step->output]);
-    uint8_t *to = asc_output_at(piece, plane, 0);
-    for (uint32_t left = piece->n; left > 0; left--, to += pitch, from += distance) {
-        asc_copy(to, from, piece->step->n_rows);
+    const uint8_t b = piece->step->output;
+    const AscBuffer *buffer = &piece->member->plan->buffers[b];
+    const uint32_t pitch = asc_pitch(buffer);
+    const Output output = {.bytes = asc_output_at(piece, 0, 0),
+                           .plane_bytes = buffer->n_slots * pitch,
+                           .pitch = pitch,
+                           .row_pad = buffer->row_pad,
+                           .n_rows = piece->step->n_rows,
+                           .n_columns = piece->n,
+                           .fill = piece->member->fills[b]};
+    return output;
+}
+
+/* Copies a run of stored bytes to the columns of the plane, `distance` bytes apart in the run. */
+static inline void scatter(const Output *output, const uint8_t *from, uint32_t distance)
+{
+    uint8_t *to = output->bytes;
+    for (uint32_t left = output->n_columns; left > 0; left--, to += output->pitch, from += distance) {
+        asc_copy(to, from, output->n_rows);
     }
 }
 
 /* Where input and output columns are equally far apart, a run is stored as it is; what it brings into the padding between
-   the columns, and up to fifteen bytes behind the last, is put right again. */
-static void requantise_in_place(const AscPiece *piece, uint32_t plane, const int32_t *acc, uint32_t run,
-                                const AscRequant *to)
+   the columns, and what the kernel writes behind the last, is put right again. */
+static inline void requantise_in_place(const Output *output, const int32_t *acc, uint32_t run, const AscRequant *to)
 {
-    const AscBuffer *output = &piece->member->plan->buffers[piece->step->output];
-    const uint8_t fill = piece->member->fills[piece->step->output];
-    uint8_t *bytes = asc_output_at(piece, plane, 0);
-    uint8_t behind[16];
-    asc_copy(behind, bytes + run, sizeof behind);
-    asc_requantise(acc, bytes, run, to);
-    asc_copy(bytes + run, behind, sizeof behind);
-    uint8_t *gap = bytes + output->n_rows;
-    for (uint32_t left = piece->n - 1; left > 0; left--, gap += asc_pitch(output)) {
+    if (ASC_REQUANTISE_BEHIND == 0) {
+        asc_requantise(acc, output->bytes, run, to);
+    } else {
+        uint8_t behind[ASC_REQUANTISE_BEHIND + 1];
+        asc_copy(behind, output->bytes + run, ASC_REQUANTISE_BEHIND);
+        asc_requantise(acc, output->bytes, run, to);
+        asc_copy(output->bytes + run, behind, ASC_REQUANTISE_BEHIND);
+    }
+    uint8_t *gap = output->bytes + output->n_rows;
+    for (uint32_t left = output->n_columns - 1; left > 0; left--, gap += output->pitch) {
         for (uint32_t i = 0; i < output->row_pad; i++) {
-            gap[i] = fill;
+            gap[i] = output->fill;
         }
     }
 }
@@ -67,23 +88,27 @@ void asc_run_conv(const AscPiece *piece)
     const uint32_t run = (piece->n * step->pool - 1) * pitch + (uint32_t)step->n_rows * step->pool;
     const uint32_t column = piece->first * step->stride + from->pad_left - step->left;
     const uint8_t *corner = asc_input_at(piece, 0, column) - step->top;
-    AscTapReader reader = asc_open_taps(layer);
-    for (uint32_t o = 0; o < step->n_planes; o++) {
-        const AscRequant to = {layer->bias[o], layer->multipliers[o], layer->shifts[o], layer->output_zero,
-                               layer->low, layer->high, layer->narrow};
+    AscTapReader reader = asc_open_taps(layer, step);
+    AscRequant to = {0, 0, 0, layer->output_zero, layer->low, layer->high, layer->narrow};
+    Output output = output_of(piece);
+    const uint32_t n_planes = step->n_planes, n_positions = step->n_positions;
+    for (uint32_t o = 0; o < n_planes; o++, output.bytes += output.plane_bytes) {
+        to.bias = layer->bias[o];
+        to.multiplier = layer->multipliers[o];
+        to.shift = layer->shifts[o];
         const uint32_t plane = step->depthwise ? o / step->depthwise * step->plane_bytes : 0;
         AscTaps taps = asc_no_taps(acc + plan->acc_values, plan->max_taps, corner + plane);
-        asc_unpack(&reader, layer, step, 0, &taps);
+        asc_unpack(&reader, layer, n_positions, &taps);
         asc_accumulate(acc, run, &taps, &to);
         if (step->pool > 1) {
-            asc_pool_accumulators(acc, piece->n, step->n_rows, pitch);
-            asc_requantise(acc, bytes, piece->n * step->n_rows, &to);
-            scatter(piece, o, bytes, step->n_rows);
-        } else if (asc_pitch(&plan->buffers[step->output]) == pitch) {
-            requantise_in_place(piece, o, acc, run, &to);
+            asc_pool_accumulators(acc, output.n_columns, output.n_rows, pitch);
+            asc_requantise(acc, bytes, output.n_columns * output.n_rows, &to);
+            scatter(&output, bytes, output.n_rows);
+        } else if (output.pitch == pitch) {
+            requantise_in_place(&output, acc, run, &to);
         } else {
             asc_requantise(acc, bytes, run, &to);
-            scatter(piece, o, bytes, pitch);
+            scatter(&output, bytes, pitch);
         }
     }
 }
@@ -137,7 +162,7 @@ void asc_run_dense(const AscPiece *piece)
     const AscBuffer *buffers = piece->member->plan->buffers;
     uint8_t *arena = (uint8_t *)piece->model->arena;
     DenseState *state = (DenseState *)(void *)(arena + buffers[step->second_input].at);
-    AscTapReader reader = asc_open_taps(layer);
+    AscTapReader reader = asc_open_taps(layer, step);
     if (piece->first == 0) {
         memcpy(state->sums, layer->bias, step->n_rows * sizeof state->sums[0]);
     } else {

@@ -125,8 +125,10 @@ static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const
     }
 }
 
-/* bytes[i] = the stored value of acc[i], i < n. bytes may be where acc is. Other kernels than this one may write up to
-   fifteen bytes more. */
+/* Bytes that asc_requantise may write too far. */
+enum { ASC_REQUANTISE_BEHIND = 0 };
+
+/* bytes[i] = the stored value of acc[i], i < n. bytes may be where acc is. */
 static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -180,9 +182,9 @@ static inline void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint3
 }
 #endif
 
-#if ASC_HAS_QUADS || ASC_HAS_NEON
-/* Sixteen bytes of maxima over n_columns of n_rows and kernel_rows, a row of the output each; top + n_rows are at most 16,
-   row_stride is 1 or 2. */
+#if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
+/* Sixteen bytes of maxima over n_columns of n_rows and kernel_rows, a row of the output each; top + n_rows and kernel_rows are
+   at most 16, row_stride is 1 or 2. Up to 32 bytes are written. */
 void asc_maximum_of_short(uint8_t *to, const uint8_t *from, uint32_t n_columns, uint32_t pitch, uint32_t n_rows,
                           uint32_t top, uint32_t kernel_rows, uint32_t row_stride);
 #endif
@@ -265,10 +267,14 @@ static inline void asc_clear(uint8_t *bytes, uint32_t n)
 static inline void asc_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {
 #if ASC_HAS_MVE
-    for (int32_t left = (int32_t)n; left > 0; left -= 16, to += 16, from += 16) {
-        const mve_pred16_t there = vctp8q((uint32_t)left);
-        vstrbq_p_u8(to, vldrbq_z_u8(from, there), there);
-    }
+    __asm__ volatile("    wlstp.8 lr, %2, 2f\n"
+                     "1:  vldrb.u8 q0, [%1], #16\n"
+                     "    vstrb.8 q0, [%0], #16\n"
+                     "    letp lr, 1b\n"
+                     "2:\n"
+                     : "+l"(to), "+l"(from)
+                     : "r"(n)
+                     : "q0", "lr", "memory");
     return;
 #endif
 #if defined(__GNUC__) && UINTPTR_MAX > 0xFFFFFFFFu

@@ -83,6 +83,9 @@ static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const
     }
 }
 
+/* Bytes that asc_requantise may write too far. */
+enum { ASC_REQUANTISE_BEHIND = 8 };
+
 static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
 {
     if (to->narrow && to->low == to->zero && to->low == 0 && to->high == 255) {

@@ -5,99 +5,152 @@
 
 #define UNSEEN __attribute__((unused)) /* the assembler uses it, which the compiler does not see */
 
-/* Vector v of the sums: four inputs more, times the weight. Two vectors of inputs take turns. */
-#define PRODUCTS(v, inputs)                          \
-    "    vldrb.u32 " inputs ", [r7, #4*" #v "]\n"    \
-    "    vmla.s32 q" #v ", " inputs ", r6\n"
-#define EACH_2(OF) OF(0) OF(1)
-#define EACH_4(OF) EACH_2(OF) OF(2) OF(3)
-#define EACH_6(OF) EACH_4(OF) OF(4) OF(5)
-#define START(v) "    vdup.32 q" #v ", r8\n"
+/* A tap's part of vector v of the sums: four inputs more, times the weight. Two vectors of inputs take turns. */
+#define INPUTS_0 "q6"
+#define INPUTS_1 "q7"
+#define INPUTS_2 "q6"
+#define INPUTS_3 "q7"
+#define INPUTS_4 "q6"
+#define INPUTS_5 "q7"
+#define PRODUCTS(v, weight, address)                              \
+    "    vldrb.u32 " INPUTS_##v ", [" address ", #4*" #v "]\n"    \
+    "    vmla.s32 q" #v ", " INPUTS_##v ", " weight "\n"
+#define FIRST(v) PRODUCTS(v, "r4", "r5")
+#define SECOND(v) PRODUCTS(v, "r6", "r7")
+#define START(v) "    vdup.32 q" #v ", r10\n"
 #define STORE(v) "    vstrw.32 q" #v ", [r0], #16\n"
-#define PRODUCTS_2 PRODUCTS(0, "q6") PRODUCTS(1, "q7")
-#define PRODUCTS_4 PRODUCTS_2 PRODUCTS(2, "q6") PRODUCTS(3, "q7")
-#define PRODUCTS_6 PRODUCTS_4 PRODUCTS(4, "q6") PRODUCTS(5, "q7")
+#define EACH_1(OF) OF(0)
+#define EACH_2(OF) EACH_1(OF) OF(1)
+#define EACH_3(OF) EACH_2(OF) OF(2)
+#define EACH_4(OF) EACH_3(OF) OF(3)
+#define EACH_5(OF) EACH_4(OF) OF(4)
+#define EACH_6(OF) EACH_5(OF) OF(5)
 
-/* n_tiles times 4 * N sums from output `at` on. r4 is `at`, r5 the tap; r6 and r7 are its weight and address. */
-#define TILES(N)                                                                                         \
-    __attribute__((naked, noinline)) static void tiles_of_##N(                                           \
-        UNSEEN int32_t *acc, UNSEEN uint32_t n_tiles, UNSEEN const AscTap *taps, UNSEEN uint32_t n_taps, \
-        UNSEEN uint32_t at, UNSEEN int32_t bias)                                                         \
-    {                                                                                                    \
-        __asm__ volatile("    push {r4-r8, lr}\n"                                                        \
-                         "    vpush {d8-d15}\n"                                                          \
-                         "    ldrd r4, r8, [sp, #88]\n"                                                  \
-                         "1:  mov r5, r2\n" EACH_##N(START)                                              \
-                         "    wls lr, r3, 3f\n"                                                          \
-                         "2:  ldrd r6, r7, [r5], #8\n"                                                   \
-                         "    add r7, r4\n" PRODUCTS_##N                                                 \
-                         "    le lr, 2b\n"                                                               \
-                         "3:\n" EACH_##N(STORE)                                                          \
-                         "    add r4, #4*" #N "\n"                                                       \
-                         "    subs r1, #1\n"                                                             \
-                         "    bne 1b\n"                                                                  \
-                         "    vpop {d8-d15}\n"                                                           \
-                         "    pop {r4-r8, pc}\n");                                                       \
+/* r4 and r5 are a tap's weight and address, r6 and r7 the next
+   one's; r8 is `at`, r9 the list of taps. */
+#define TILES(N)                                                                                          \
+    __attribute__((naked, noinline)) void asc_mve_tiles_of_##N(                                              \
+        UNSEEN int32_t *acc, UNSEEN uint32_t n_tiles, UNSEEN const AscTap *taps, UNSEEN uint32_t n_pairs, \
+        UNSEEN uint32_t at, UNSEEN int32_t bias)                                                          \
+    {                                                                                                     \
+        __asm__ volatile("    push {r4-r10, lr}\n"                                                        \
+                         "    vpush {d8-d15}\n"                                                           \
+                         "    ldr r8, [sp, #96]\n"                                                        \
+                         "    ldr r10, [sp, #100]\n"                                                      \
+                         "1:  mov r9, r2\n" EACH_##N(START)                                               \
+                         "    wls lr, r3, 3f\n"                                                           \
+                         "2:  ldm r9!, {r4-r7}\n"                                                         \
+                         "    add r5, r8\n" EACH_##N(FIRST)                                               \
+                         "    add r7, r8\n" EACH_##N(SECOND)                                              \
+                         "    le lr, 2b\n"                                                                \
+                         "3:\n" EACH_##N(STORE)                                                           \
+                         "    add r8, #4*" #N "\n"                                                        \
+                         "    subs r1, #1\n"                                                              \
+                         "    bne 1b\n"                                                                   \
+                         "    vpop {d8-d15}\n"                                                            \
+                         "    pop {r4-r10, pc}\n");                                                       \
     }
 
+TILES(1)
 TILES(2)
+TILES(3)
 TILES(4)
+TILES(5)
 TILES(6)
 
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
-{
-    const uint32_t n_taps = (uint32_t)(taps->stored.end - taps->begin);
-    const uint32_t n_large = (n + 7) / 24;
-    const uint32_t at = 24 * n_large;
-    if (n_large > 0) {
-        tiles_of_6(acc, n_large, taps->begin, n_taps, 0, to->bias);
-    }
-    if (n > at + 8) {
-        tiles_of_4(acc + at, 1, taps->begin, n_taps, at, to->bias);
-    } else if (n > at) {
-        tiles_of_2(acc + at, 1, taps->begin, n_taps, at, to->bias);
-    }
-}
-
-/* What a negative result is rounded to does not matter: it becomes 0. */
-__attribute__((naked, noinline)) static void requantise_relu(UNSEEN const int32_t *acc, UNSEEN uint8_t *bytes,
-                                                             UNSEEN uint32_t n, UNSEEN int32_t multiplier,
-                                                             UNSEEN int32_t shift)
+/* Sixteen at a time, then four. What a negative result is rounded to does not matter: it becomes 0. VLD4 puts every
+   fourth sum into a vector of its own; narrowing takes them back into one, in their order. */
+__attribute__((naked, noinline)) void asc_mve_requantise_relu(UNSEEN const int32_t *acc, UNSEEN uint8_t *bytes,
+                                                              UNSEEN uint32_t n, UNSEEN const AscRequant *to)
 {
     __asm__ volatile("    push {r4, lr}\n"
-                     "    ldr r4, [sp, #8]\n"
-                     "    vmov.i32 q2, #0\n"
+                     "    ldrd r3, r4, [r3, #4]\n"
+                     "    lsr r12, r2, #4\n"
+                     "    and r2, #15\n"
+                     "    wls lr, r12, 2f\n"
+                     "1:  vld40.32 {q0, q1, q2, q3}, [r0]\n"
+                     "    vld41.32 {q0, q1, q2, q3}, [r0]\n"
+                     "    vld42.32 {q0, q1, q2, q3}, [r0]\n"
+                     "    vld43.32 {q0, q1, q2, q3}, [r0]!\n"
+                     "    vqrdmulh.s32 q0, q0, r3\n"
+                     "    vqrdmulh.s32 q2, q2, r3\n"
+                     "    vqrdmulh.s32 q1, q1, r3\n"
+                     "    vqrdmulh.s32 q3, q3, r3\n"
+                     "    vrshl.s32 q0, r4\n"
+                     "    vrshl.s32 q2, r4\n"
+                     "    vrshl.s32 q1, r4\n"
+                     "    vrshl.s32 q3, r4\n"
+                     "    vqmovunb.s32 q0, q0\n"
+                     "    vqmovunt.s32 q0, q2\n"
+                     "    vqmovunb.s32 q1, q1\n"
+                     "    vqmovunt.s32 q1, q3\n"
+                     "    vqmovnb.u16 q0, q0\n"
+                     "    vqmovnt.u16 q0, q1\n"
+                     "    vstrb.8 q0, [r1], #16\n"
+                     "    le lr, 1b\n"
+                     "2:  vmov.i32 q2, #0\n"
                      "    vmov.i32 q3, #255\n"
-                     "    dlstp.32 lr, r2\n"
-                     "1:  vldrw.u32 q0, [r0], #16\n"
+                     "    wlstp.32 lr, r2, 4f\n"
+                     "3:  vldrw.u32 q0, [r0], #16\n"
                      "    vqrdmulh.s32 q0, q0, r3\n"
                      "    vrshl.s32 q0, r4\n"
                      "    vmax.s32 q0, q0, q2\n"
                      "    vmin.s32 q0, q0, q3\n"
                      "    vstrb.32 q0, [r1], #4\n"
-                     "    letp lr, 1b\n"
-                     "    pop {r4, pc}\n");
+                     "    letp lr, 3b\n"
+                     "4:  pop {r4, pc}\n");
 }
 
-/* TFLite rounds halves away from zero: one less for negative values that will be shifted. */
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
+/* TFLite rounds halves away from zero: one less for negative values that will be shifted. r5 multiplier, r6 shift to the
+   right, r7 zero, r8 low, r9 high, r10 shift to the left. */
+__attribute__((naked, noinline)) void asc_mve_requantise(UNSEEN const int32_t *acc, UNSEEN uint8_t *bytes,
+                                                         UNSEEN uint32_t n, UNSEEN const AscRequant *to)
 {
-    if (to->shift <= 0 && to->zero == 0 && to->low == 0 && to->high == 255) {
-        requantise_relu(acc, bytes, n, to->multiplier, to->shift);
-        return;
+    __asm__ volatile("    push {r4-r10, lr}\n"
+                     "    vpush {d8-d9}\n"
+                     "    ldm r3, {r4-r9}\n"
+                     "    bic r10, r6, r6, asr #31\n"
+                     "    and r6, r6, r6, asr #31\n"
+                     "    vdup.32 q2, r8\n"
+                     "    vdup.32 q3, r9\n"
+                     "    vdup.32 q4, r6\n"
+                     "    dlstp.32 lr, r2\n"
+                     "1:  vldrw.u32 q0, [r0], #16\n"
+                     "    vshl.s32 q0, r10\n"
+                     "    vqrdmulh.s32 q0, q0, r5\n"
+                     "    vand q1, q0, q4\n"
+                     "    vshr.s32 q1, q1, #31\n"
+                     "    vqadd.s32 q0, q0, q1\n"
+                     "    vrshl.s32 q0, r6\n"
+                     "    vadd.i32 q0, q0, r7\n"
+                     "    vmax.s32 q0, q0, q2\n"
+                     "    vmin.s32 q0, q0, q3\n"
+                     "    vstrb.32 q0, [r1], #4\n"
+                     "    letp lr, 1b\n"
+                     "    vpop {d8-d9}\n"
+                     "    pop {r4-r10, pc}\n");
+}
+
+/* Over the columns, then over the rows, one more down each time: through memory, 32 bytes of it. */
+void asc_maximum_of_short(uint8_t *to, const uint8_t *from, uint32_t n_columns, uint32_t pitch, uint32_t n_rows,
+                          uint32_t top, uint32_t kernel_rows, uint32_t row_stride)
+{
+    uint8x16_t largest = vld1q_u8(from);
+    for (uint32_t column = 1; column < n_columns; column++) {
+        from += pitch;
+        largest = vmaxq_u8(largest, vld1q_u8(from));
     }
-    const int left = to->shift > 0 ? to->shift : 0;
-    const int right = to->shift < 0 ? to->shift : 0;
-    const int32x4_t low = vdupq_n_s32(to->low);
-    const int32x4_t high = vdupq_n_s32(to->high);
-    const int32x4_t negative_bit = vdupq_n_s32(right);
-    for (uint32_t i = 0; i < n; i += 4) {
-        int32x4_t value = vshlq_r_s32(vld1q_s32(acc + i), left);
-        value = vqrdmulhq_n_s32(value, to->multiplier);
-        value = vqaddq_s32(value, vshrq_n_s32(vandq_s32(value, negative_bit), 31));
-        value = vaddq_n_s32(vrshlq_n_s32(value, right), to->zero);
-        value = vminq_s32(vmaxq_s32(value, low), high);
-        vstrbq_s32((int8_t *)bytes + i, value);
+    vst1q_u8(to, vdupq_n_u8(0));
+    vst1q_u8(to + 16, vdupq_n_u8(0));
+    vstrbq_p_u8(to + top, largest, vctp8q(n_rows));
+    largest = vld1q_u8(to);
+    for (uint32_t more = 1; more < kernel_rows; more++) {
+        largest = vmaxq_u8(largest, vld1q_u8(to + more));
+    }
+    if (row_stride == 2) {
+        vstrbq_u16(to, vreinterpretq_u16_u8(largest));
+    } else {
+        vst1q_u8(to, largest);
     }
 }
 
@@ -129,32 +182,30 @@ void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *a
     }
 }
 
-/* Rows of a column two by two: r4 and r7 are where two neighbouring columns are, q2 and q3 the even and the odd rows. */
+/* Rows of a column two by two: r4 and r5 are where two neighbouring columns are, q0 and q1 the even and the odd rows. Up
+   to three maxima too many are written, over what has been read. */
 __attribute__((naked, noinline)) void asc_pool_accumulators(UNSEEN int32_t *acc, UNSEEN uint32_t n_columns,
                                                             UNSEEN uint32_t n_rows, UNSEEN uint32_t pitch)
 {
     __asm__ volatile("    push {r4-r8, lr}\n"
-                     "    mov r4, #0\n"
-                     "    vidup.u32 q2, r4, #8\n"
-                     "    mov r4, #4\n"
-                     "    vadd.i32 q3, q2, r4\n"
-                     "    mov r5, r0\n"
-                     "1:  mov r4, r5\n"
-                     "    add r7, r5, r3, lsl #2\n"
-                     "    add r5, r7, r3, lsl #2\n"
+                     "    mov r6, r0\n"
+                     "    lsl r3, #2\n"
+                     "    add r7, r2, #3\n"
+                     "    lsr r7, #2\n"
+                     "1:  mov r4, r6\n"
+                     "    add r5, r6, r3\n"
+                     "    add r6, r5, r3\n"
                      "    mov r8, r0\n"
-                     "    dlstp.32 lr, r2\n"
-                     "2:  vldrw.u32 q0, [r4, q2]\n"
-                     "    vldrw.u32 q1, [r4, q3]\n"
-                     "    add r4, #32\n"
+                     "    dls lr, r7\n"
+                     "2:  vld20.32 {q0, q1}, [r4]\n"
+                     "    vld21.32 {q0, q1}, [r4]!\n"
+                     "    vld20.32 {q2, q3}, [r5]\n"
+                     "    vld21.32 {q2, q3}, [r5]!\n"
                      "    vmax.s32 q0, q0, q1\n"
-                     "    vldrw.u32 q1, [r7, q2]\n"
-                     "    vmax.s32 q0, q0, q1\n"
-                     "    vldrw.u32 q1, [r7, q3]\n"
-                     "    add r7, #32\n"
-                     "    vmax.s32 q0, q0, q1\n"
+                     "    vmax.s32 q2, q2, q3\n"
+                     "    vmax.s32 q0, q0, q2\n"
                      "    vstrw.32 q0, [r8], #16\n"
-                     "    letp lr, 2b\n"
+                     "    le lr, 2b\n"
                      "    add r0, r0, r2, lsl #2\n"
                      "    subs r1, #1\n"
                      "    bne 1b\n"

@@ -38,7 +38,42 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
     *taps->stored.end++ = tap;
 }
 
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+/* n_tiles times 4 * N sums, N from 1 to 6, from output `at` on. */
+typedef void AscTiles(int32_t *acc, uint32_t n_tiles, const AscTap *taps, uint32_t n_pairs, uint32_t at, int32_t bias);
+AscTiles asc_mve_tiles_of_1, asc_mve_tiles_of_2, asc_mve_tiles_of_3, asc_mve_tiles_of_4, asc_mve_tiles_of_5,
+    asc_mve_tiles_of_6;
+
+static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
+{
+    static AscTiles *const tiles[5] = {asc_mve_tiles_of_1, asc_mve_tiles_of_2, asc_mve_tiles_of_3, asc_mve_tiles_of_4,
+                                       asc_mve_tiles_of_5};
+    const AscTap nothing = {0, taps->corner}; /* makes an odd number even */
+    *taps->stored.end = nothing;
+    const uint32_t n_pairs = (uint32_t)(taps->stored.end - taps->begin + 1) / 2;
+    const uint32_t n_vectors = (n + 3) / 4;
+    const uint32_t n_large = n_vectors / 6;
+    if (n_large > 0) {
+        asc_mve_tiles_of_6(acc, n_large, taps->begin, n_pairs, 0, to->bias);
+    }
+    if (n_vectors > 6 * n_large) {
+        const uint32_t at = 24 * n_large;
+        tiles[n_vectors - 6 * n_large - 1](acc + at, 1, taps->begin, n_pairs, at, to->bias);
+    }
+}
+
+/* Bytes that asc_requantise may write too far. */
+enum { ASC_REQUANTISE_BEHIND = 0 };
+
+void asc_mve_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+void asc_mve_requantise_relu(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+
+static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
+{
+    if (to->shift <= 0 && to->zero == 0 && to->low == 0 && to->high == 255) {
+        asc_mve_requantise_relu(acc, bytes, n, to);
+    } else {
+        asc_mve_requantise(acc, bytes, n, to);
+    }
+}
 
 #endif

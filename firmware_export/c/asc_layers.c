@@ -79,8 +79,8 @@ static void maximum_column(const AscPiece *piece, uint32_t i, Range columns)
     uint8_t *to = asc_output_at(piece, 0, i);
     uint8_t *above = (uint8_t *)piece->model->arena;
     uint8_t *largest = above + step->top;
-#if ASC_HAS_QUADS || ASC_HAS_NEON
-    if (step->top + n_rows <= 16 && step->row_stride <= 2) {
+#if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
+    if (step->top + n_rows <= 16 && kernel_rows <= 16 && step->row_stride <= 2) {
         for (uint32_t left = step->n_planes; left > 0; left--) {
             uint8_t *values = largest;
             asc_maximum_of_short(values, plane, n_columns, pitch, n_rows, step->top, kernel_rows, step->row_stride);

@@ -80,12 +80,12 @@ static uint32_t choose(const AscModel *model, const AscPlan *plan, int *chosen)
     return 0;
 }
 
-/* The first column, padding counted, that a later piece reads from buffer b. */
+/* The first column, padding counted, that a later piece reads from buffer b. Its readers stand behind its writers. */
 static uint32_t first_needed(const AscModel *model, const AscPlan *plan, int b)
 {
     const uint32_t pad_left = plan->buffers[b].pad_left;
     uint32_t needed = UINT32_MAX;
-    for (int s = 0; s < plan->n_steps; s++) {
+    for (int s = plan->buffers[b].last_reader; s >= 0 && plan->steps[s].output != b; s--) {
         const AscStep *step = &plan->steps[s];
         const uint32_t done = model->n_done[s];
         if ((step->input == b || (step->kind == ASC_ADD && step->second_input == b)) && done < step->n_columns) {
@@ -115,8 +115,8 @@ static void make_room(AscModel *model, const AscMember *member, int b, uint32_t 
     first = first < held_end ? first : held_end;
     const uint32_t n_bytes = (held_end - first) * pitch;
     if (n_bytes > 0) {
-        for (uint32_t plane = 0; plane < buffer->n_planes; plane++) {
-            uint8_t *to = asc_at(model, buffer, held, plane, held);
+        uint8_t *to = asc_at(model, buffer, held, 0, held);
+        for (uint32_t left = buffer->n_planes; left > 0; left--, to += buffer->n_slots * pitch) {
             asc_copy(to, to + (first - held) * pitch, n_bytes);
         }
     }

@@ -4,17 +4,26 @@
 
 #include "asc_kernel.h"
 
-/* A place among a layer's weights. */
+/* A place among a layer's weights, and what a step knows of their positions. All but the last in the order of the
+   registers in asc_unpack_thumb2.c. */
 typedef struct {
     const int8_t *value;
     const uint8_t *position;
+    uint32_t bits;             /* what is left of the last byte of positions, under a leading one */
+    const uint16_t *distances; /* of taps counted from 1 */
+    uint32_t n_taps, group_bytes;
     const uint8_t *count;
-    uint32_t bits; /* what is left of the last byte of positions, under a leading one */
 } AscTapReader;
 
-static inline AscTapReader asc_open_taps(const AscLayer *layer)
+static inline AscTapReader asc_open_taps(const AscLayer *layer, const AscStep *step)
 {
-    const AscTapReader reader = {layer->values, layer->positions, layer->counts, 1};
+    const AscTapReader reader = {.value = layer->values,
+                                 .position = layer->positions,
+                                 .bits = 1,
+                                 .distances = step->taps != NULL ? step->taps - 1 : NULL,
+                                 .n_taps = step->n_taps,
+                                 .group_bytes = step->group_bytes,
+                                 .count = layer->counts};
     return reader;
 }
 
@@ -67,32 +76,30 @@ static inline void asc_skip_rest(AscTapReader *reader, uint8_t encoding, uint32_
     }
 }
 
-/* Unpacks the next output's taps; `distance` is added to that of each. For each encoding a loop of its own. */
-static ASC_INLINE void asc_unpack_as(AscTapReader *from, uint8_t encoding, uint32_t count, const AscStep *step,
-                                     uint32_t distance, AscTaps *to)
+/* Unpacks an output's taps, `count` of `n_positions`. For each encoding a loop of its own. */
+static ASC_INLINE void asc_unpack_as(AscTapReader *from, uint8_t encoding, uint32_t count, uint32_t n_positions,
+                                     AscTaps *to)
 {
-    const uint32_t n_taps = step->n_taps;
-    const uint32_t group_bytes = step->group_bytes;
-    const uint16_t *distances = step->taps - 1; /* taps are counted from 1 */
     AscTapReader reader = *from;
     AscTaps taps = *to;
     const int8_t *end = reader.value + count;
-    uint32_t n_left = step->n_positions;
+    uint32_t distance = 0;
+    uint32_t n_left = n_positions;
     uint32_t tap = 0;
     while (reader.value < end) {
         tap += asc_next_distance(&reader, encoding);
-        for (; tap > n_taps; tap -= n_taps) {
-            distance += group_bytes;
-            n_left -= n_taps;
+        for (; tap > reader.n_taps; tap -= reader.n_taps) {
+            distance += reader.group_bytes;
+            n_left -= reader.n_taps;
         }
-        asc_add_tap(&taps, distance + distances[tap], *reader.value++);
+        asc_add_tap(&taps, distance + reader.distances[tap], *reader.value++);
     }
     asc_skip_rest(&reader, encoding, n_left - tap);
     *from = reader;
     *to = taps;
 }
 
-/* The same for whatever the encoding is. */
-void asc_unpack(AscTapReader *from, const AscLayer *layer, const AscStep *step, uint32_t distance, AscTaps *to);
+/* Unpacks the next output's taps, whatever the encoding is. */
+void asc_unpack(AscTapReader *from, const AscLayer *layer, uint32_t n_positions, AscTaps *to);
 
 #endif

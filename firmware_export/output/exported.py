@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from firmware_export.emit.levels import InputQuantization
 
 EXPORT_JSON, SOURCES = "export.json", "src"
 FORMAT_VERSION = 1
+_NETWORK_TABLE = re.compile(r"asc_(m\d+_|plan\d+|model_(data|labels|members)$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +108,7 @@ class Exported:
 
     def is_network_table(self, symbol: str) -> bool:
         """Whether a symbol of the linked program is a table of the networks rather than of the front end."""
-        features = ("asc_model_cosine", "asc_model_sine", "asc_model_mel", "asc_model_log2")
-        return symbol.startswith(("asc_model_data", "asc_plan", "asc_m")) and not symbol.startswith(features)
+        return _NETWORK_TABLE.match(symbol) is not None
 
 
 def manifest_sha256(bundle: Bundle) -> str:

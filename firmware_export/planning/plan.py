@@ -200,7 +200,7 @@ def finish(program: Program, *, max_taps: int, tile: int) -> Plan:
             run = conv_run(step, program, min(step.chunk, step.n_columns))
             acc_values = max(acc_values, -(-run // even) * even)
         elif step.kind == "max":
-            scratch_bytes = max(scratch_bytes, source.n_rows + step.top + step.kernel_rows + 28)
+            scratch_bytes = max(scratch_bytes, source.n_rows + step.top + step.kernel_rows + 32)
         elif step.kind == "dense" and source.n_planes > 1:
             scratch_bytes = max(scratch_bytes, source.n_planes * source.n_rows)
     scratch_bytes = max(scratch_bytes, 4 * acc_values + TAP_BYTES * (max_taps + SPARE_TAPS))
