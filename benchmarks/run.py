@@ -20,7 +20,7 @@ from benchmarks.peers.prepare import prepare_question, variant_of
 from edge_asc.atomic import write_text
 from edge_asc.bench import guard
 from edge_asc.bench.cases import OTHER_HOPS_S, WHOLE, choose
-from edge_asc.bench.contestants import EXPORTED_C, Contestant, contestant, find_engines
+from edge_asc.bench.contestants import Contestant, contestant, find_engines
 from edge_asc.bench.measure import Effort, Run, measure
 from edge_asc.bench.summary import results
 from edge_asc.bundle import Bundle, shipped_bundle
@@ -121,7 +121,7 @@ def _other_hops(bundle: Bundle, variant: str) -> list[Contestant]:
 def _seeded_scaling(options: argparse.Namespace) -> dict[str, Any]:
     if options.no_seeded:
         return {}
-    engines = [engine for engine in find_engines()[0] if engine.delegate or engine.name == EXPORTED_C]
+    engines = [engine for engine in find_engines()[0] if engine.delegate]
     return scaling.from_seeded(engines, options.out / "seeded", n_rounds=8, budget_s=0.06, notify=_note)
 
 

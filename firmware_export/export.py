@@ -55,13 +55,8 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
         InputError: Something else than an export stands at `out`, or the C front end cannot compute the features.
         OverBudgetError: It does not fit the board.
     """
-    variant = next((v for v in _VARIANTS if v in bundle.variants), None)
-    if variant is None:
-        raise BundleError(f"{bundle.path} has no int8 members", found=", ".join(bundle.variants),
-                          wanted=" or ".join(_VARIANTS), fix="Convert the run again with --variants int8-sparse.")
-    names = list(members) if members is not None else [member.name for member in bundle.members]
-    networks = [read_network(bundle.member_bytes(name, variant), name=name) for name in names]
-    _agree(networks, bundle)
+    variant, names = int8_variant(bundle), list(members) if members is not None else [m.name for m in bundle.members]
+    networks = read_networks(bundle, names, variant)
     entry = networks[0].activations[networks[0].input]
     exits = [network.activations[network.output] for network in networks]
     exported = Exported(folder=out, labels=bundle.labels, features=bundle.features, members=tuple(names),
@@ -98,6 +93,31 @@ def estimate_need(files: Mapping[str, bytes], *, spec: FeatureSpec, board: Board
     if board is not None:
         require_fit(board, found)
     return found
+
+
+def int8_variant(bundle: Bundle) -> str:
+    """The int8 variant of a bundle; sparse and dense files hold the same weights.
+
+    Raises:
+        BundleError: It has none.
+    """
+    for variant in _VARIANTS:
+        if variant in bundle.variants:
+            return variant
+    raise BundleError(f"{bundle.path} has no int8 members", found=", ".join(bundle.variants),
+                      wanted=" or ".join(_VARIANTS), fix="Convert the run again with --variants int8-sparse.")
+
+
+def read_networks(bundle: Bundle, names: Sequence[str], variant: str) -> list[Network]:
+    """Members that one window can serve.
+
+    Raises:
+        BundleError: The bundle has no such member.
+        ModelFileError: A member has something that the C code has not, or members disagree.
+    """
+    networks = [read_network(bundle.member_bytes(name, variant), name=name) for name in names]
+    _agree(networks, bundle)
+    return networks
 
 
 def planned(networks: Sequence[Network], purpose: Purpose = FIRMWARE) -> list[Member]:

@@ -28,6 +28,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 WavFile = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests compile is not the user's."""
+    os.environ.pop("CACHE_DIRECTORY", None)
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
 def require_program(name: str) -> str:
     """The path of a system program; without it the test is skipped, or fails if EDGE_ASC_NO_SKIP=1."""
     found = shutil.which(name)

@@ -147,7 +147,7 @@ def test_tflite_runtime_gives_the_same_answers(scenes: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for variant in ("float32-sparse", "int8-sparse", "int8-dense"):
         arguments = ["classify", scenes, "--json", "--bundle", BUNDLE, "--variant", variant]
-        there = edge_asc(*arguments, "--runtime", "tflite-runtime", "-v", python=str(python), env=env)
+        there = edge_asc(*arguments, "--engine", "tflite-runtime", "-v", python=str(python), env=env)
         assert there.returncode == 0, there.stderr
         assert "tflite-runtime" in there.stderr
         here, there_answer = (events(done.stdout)[0]["probabilities"] for done in (edge_asc(*arguments), there))
@@ -167,7 +167,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["listen"], ["listen", "--mic", "--stdin"], ["listen", "--stdin", "--realtime"],
-                                       ["classify"], ["listen", "--wav", "x", "--runtime", "onnx"], ["nothing"]],
+                                       ["classify"], ["listen", "--wav", "x", "--engine", "onnx"], ["nothing"]],
                          ids=" ".join)
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     done = edge_asc(*arguments)

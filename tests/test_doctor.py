@@ -66,7 +66,7 @@ def config(tmp_path: Path, **sections: Any) -> Config:
 def test_a_healthy_machine(tmp_path: Path, hear: Any) -> None:
     hear(noise(4800, level=0.05))
     found = findings(config(tmp_path))
-    assert {"bundle", "runtime", "speed", "microphone", "level", "clock", "disk", "broker"} <= set(found)
+    assert {"bundle", "engine", "speed", "microphone", "level", "clock", "disk", "broker"} <= set(found)
     assert BAD not in {finding.verdict for finding in found.values()}
     assert "would fit in real time" in found["speed"].found
 

@@ -69,7 +69,7 @@ def test_the_real_program_imports_nothing_of_training(arguments: list[str], wav_
                     env=environment(PYTHONPROFILEIMPORTTIME="1"))
     assert done.returncode == 0, done.stderr
     names = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert {"numpy", "edge_asc.runtime.member"} <= names, "the recording works"
+    assert {"numpy", "edge_asc.runtime.interpreter"} <= names, "the recording works"
     assert not roots(names) & TRAINING_ONLY
     assert not [name for name in names if part_of(name) in TRAINING and name.startswith("edge_asc")]
     assert not roots(names) & {"scipy", "rich", "sounddevice", "asyncio", "ssl"}, "nor what costs time for nothing"
@@ -116,6 +116,17 @@ def test_who_may_import_whom(path: Path) -> None:
             break
     named = {part_of(name) for name in imported(ast.parse(path.read_text())) if name.startswith("edge_asc.")}
     assert named <= allowed, f"{own} reaches up to {sorted(named - allowed)}"
+
+
+@pytest.mark.parametrize("path", list(sources("edge_asc")), ids=module_name)
+def test_the_exporter_is_imported_where_something_is_compiled(path: Path) -> None:
+    """By the runtime for the native engine and by verbs, inside a function: a node that has its library needs none."""
+    tree = ast.parse(path.read_text())
+    names = {name for name in imported(tree) if name.startswith("firmware_export")}
+    statements = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    at_the_top = {name for statement in statements for name in imported(statement)}
+    assert not names or part_of(module_name(path)) in {"runtime", "bench", "cli", "lab"}
+    assert not names & at_the_top or part_of(module_name(path)) in {"bench", "lab"}
 
 
 @pytest.mark.parametrize("path", list((ROOT / "edge_asc" / "cli").glob("*.py")), ids=module_name)

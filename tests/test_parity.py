@@ -219,7 +219,7 @@ def test_a_bundle_without_a_float_variant_needs_keras(bundle: Bundle, engines: l
 def test_a_runtime_in_another_interpreter(bundle: Bundle, windows: NDArray[np.float32], engines: list[Engine],
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocol, with this very interpreter and LiteRT in the part of tflite-runtime."""
-    monkeypatch.setitem(engines_module.RUNTIMES, "tflite-runtime", "ai_edge_litert.interpreter")
+    monkeypatch.setitem(engines_module.INTERPRETERS, "tflite-runtime", "ai_edge_litert.interpreter")
     monkeypatch.setattr(engines_module, "_module", lambda name: None)
     with installed_engines(tflite_python=sys.executable) as others:
         assert [each.name for each in others][:2] == ["tflite-runtime built-in", "tflite-runtime"]
@@ -250,7 +250,7 @@ def test_no_runtime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(engines_module.TFLITE_PYTHON, raising=False)
     for name in ("ai_edge_litert.interpreter", "tflite_runtime", "tflite_runtime.interpreter"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingDependencyError, match="no usable TFLite runtime"), installed_engines():
+    with pytest.raises(MissingDependencyError, match="no usable TFLite interpreter"), installed_engines():
         pass
 
 

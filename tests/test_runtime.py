@@ -18,7 +18,9 @@ from edge_asc.errors import BundleError, InputError, MissingDependencyError, Mod
 from edge_asc.features import log_mel
 from edge_asc.quantization import dequantize, quantize
 from edge_asc.quiet import captured_stderr
-from edge_asc.runtime import Ensemble, Member, find_runtime, load_ensemble, record_golden, verify_bundle
+from edge_asc.runtime import ENGINES, Ensemble, find_engine, load_ensemble, record_golden, verify_bundle
+from edge_asc.runtime.engines import find_interpreter
+from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import LABELS
 from tests.program import BUNDLE
 from tests.sounds import SPEC, sound
@@ -71,11 +73,11 @@ def test_a_delegate_that_refuses_is_done_without_and_that_is_said(
     """The int8 sparse file as it is, which XNNPACK really refuses."""
     monkeypatch.setattr("edge_asc.tflite_file.is_sparse", lambda data: False)
     notes: list[str] = []
-    member = Member(bundle.member_bytes("v1", "int8-sparse"), name="v1", notify=notes.append)
+    member = InterpretedMember(bundle.member_bytes("v1", "int8-sparse"), name="v1", notify=notes.append)
     assert not member.uses_delegate
     assert len(notes) == 1
     assert notes[0].startswith("v1: the delegate refused this model (")
-    expected = Member(bundle.member_bytes("v1", "int8-dense"), delegate=False)
+    expected = InterpretedMember(bundle.member_bytes("v1", "int8-dense"), delegate=False)
     for window in windows.values():
         np.testing.assert_array_equal(member.probabilities(window), expected.probabilities(window))
 
@@ -84,7 +86,7 @@ def test_a_delegate_that_refuses_is_done_without_and_that_is_said(
                          ids=["empty", "magic", "zeros", "ones"])
 def test_a_file_that_is_no_model_is_an_error(data: bytes) -> None:
     with pytest.raises(ModelFileError, match="v1"):
-        Member(data, name="v1")
+        InterpretedMember(data, name="v1")
 
 
 def test_a_member_that_does_not_fit_the_manifest_is_refused(bundle: Bundle) -> None:
@@ -109,8 +111,8 @@ def test_an_answer_that_is_no_number_is_an_error(bundle: Bundle) -> None:
 def test_unknown_names_are_refused(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="no variant 'int4'; wanted one of float32-sparse, int8-sparse, int8-dense"):
         load_ensemble(bundle, variant="int4")
-    with pytest.raises(InputError, match="no runtime 'onnx'"):
-        load_ensemble(bundle, runtime="onnx")
+    with pytest.raises(InputError, match="no engine 'onnx'"):
+        load_ensemble(bundle, engine="onnx")
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -118,21 +120,33 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setitem(sys.modules, name, None)  # how Python marks a module that must not be imported
 
 
-def test_auto_takes_the_first_runtime_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_runtime()[0] == "litert"
+def test_auto_takes_the_first_engine_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_engine() == "litert"
     other = types.ModuleType("tflite_runtime.interpreter")
     hide(monkeypatch, "ai_edge_litert.interpreter")
     monkeypatch.setitem(sys.modules, "tflite_runtime", types.ModuleType("tflite_runtime"))
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", other)
-    assert find_runtime() == ("tflite-runtime", other)
+    assert find_interpreter() == ("tflite-runtime", other)
+    assert find_engine() == "tflite-runtime"
+    hide(monkeypatch, "tflite_runtime", "tflite_runtime.interpreter")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert find_engine() == "native"
 
 
-def test_no_runtime_at_all_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_engine_at_all_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, "ai_edge_litert.interpreter", "tflite_runtime", "tflite_runtime.interpreter")
-    with pytest.raises(MissingDependencyError, match=r"pip install ai-edge-litert.*edge-asc\[tflite-runtime\]"):
-        find_runtime()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingDependencyError, match=r"pip install ai-edge-litert.*tflite-runtime\].*apt install gcc"):
+        find_engine()
     with pytest.raises(MissingDependencyError, match=r"pip install 'edge-asc\[tflite-runtime\]'"):
-        find_runtime("tflite-runtime")
+        find_engine("tflite-runtime")
+
+
+def test_command_line_and_configuration_name_every_engine() -> None:
+    from edge_asc.cli import options
+    from edge_asc.listen import config
+
+    assert options.ENGINES == config.ENGINES == ("auto", *ENGINES)
 
 
 def test_verify_passes_and_says_how_far(bundle: Bundle) -> None:

@@ -70,8 +70,9 @@ def test_installed_configuration_is_complete_and_good(tmp_path: Path) -> None:
 def test_unit_is_hardened() -> None:
     unit = unit_text(user="edge-asc", python=Path("/opt/edge-asc/bin/python3"))
     for line in ("Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes",
-                 "SupplementaryGroups=audio", "StateDirectory=edge-asc", "WatchdogSec=120", "Restart=always",
-                 "User=edge-asc", "CapabilityBoundingSet=", "DevicePolicy=closed", "DeviceAllow=char-alsa rw"):
+                 "SupplementaryGroups=audio", "StateDirectory=edge-asc", "CacheDirectory=edge-asc", "WatchdogSec=120",
+                 "Restart=always", "User=edge-asc", "CapabilityBoundingSet=", "DevicePolicy=closed",
+                 "DeviceAllow=char-alsa rw"):
         assert line in unit.splitlines()
     assert "$" not in unit
     assert "ProtectHome=read-only" in unit_text(user="pi", python=Path("/home/pi/venv/bin/python"))

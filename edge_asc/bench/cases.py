@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from edge_asc.bench.contestants import EXPORTED_C, Contestant, Engine, contestant, find_engines
+from edge_asc.bench.contestants import Contestant, Engine, contestant, find_engines
 from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError
+from edge_asc.runtime import NATIVE
 
 OTHER_HOPS_S = (0.25, 5.0)
 WHOLE = ("hop", "ensemble")
@@ -42,18 +43,21 @@ def choose(bundle: Bundle, *, engines: Sequence[str] = (), variants: Sequence[st
     for variant in wanted:
         if variant not in bundle.variants:
             raise InputError(f"{bundle.path} has no variant {variant!r}", wanted=f"one of {', '.join(bundle.variants)}")
+    # The native engine computes the same from any int8 variant.
+    int8 = next((variant for variant in variants or bundle.variants if variant.startswith("int8-")), None)
     cases = [contestant(engine, bundle, variant=variant, hop_s=hop_s, tasks=None if variant == wanted[0] else WHOLE)
-             for variant in wanted for engine in usable if _suits(engine, variant, wanted)]
-    cases += [contestant(usable[0], bundle, variant=wanted[0], n_threads=n, hop_s=hop_s, tasks=WHOLE)
+             for variant in wanted for engine in usable if engine.engine != NATIVE]
+    cases += [contestant(engine, bundle, variant=int8, hop_s=hop_s) for engine in usable
+              if engine.engine == NATIVE and int8]
+    if not cases:
+        raise InputError("the native engine computes int8 only", found=", ".join(variants or bundle.variants),
+                         wanted="an int8 variant")
+    first = str(cases[0].about["variant"])
+    cases += [contestant(usable[0], bundle, variant=first, n_threads=n, hop_s=hop_s, tasks=WHOLE)
               for n in _threads(threads, quick) if n > 1]
     if not quick:
-        cases += _scaled(usable[0], bundle, wanted[0], hop_s)
+        cases += _scaled(usable[0], bundle, first, hop_s)
     return cases, absent
-
-
-def _suits(engine: Engine, variant: str, variants: Sequence[str]) -> bool:
-    """The exported C is made of an int8 variant, whichever of them."""
-    return engine.runtime != EXPORTED_C or variant == next((v for v in variants if v.startswith("int8")), None)
 
 
 def _threads(asked: Sequence[int], quick: bool) -> list[int]:

@@ -7,7 +7,6 @@ on standard input, one line for each answer on standard output.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,11 @@ from typing import Any
 import edge_asc
 from edge_asc.bundle import Bundle
 from edge_asc.errors import EdgeAscError
-from edge_asc.runtime import RUNTIMES, find_runtime
+from edge_asc.runtime import ENGINES, INTERPRETERS, NATIVE, find_engine
+from firmware_export.host import find_compiler
 
 ROOT = Path(edge_asc.__file__).parents[1]
 NO_DELEGATE = ", no delegate"
-EXPORTED_C = "exported C"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,43 +46,34 @@ class Contestant:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A runtime that works here, and the Python that has it."""
+    """An engine that works here, with or without its delegate, and the Python that has it."""
 
     name: str
-    runtime: str
+    engine: str
+    """One of `ENGINES`."""
     delegate: bool
     python: str
 
 
 def find_engines(*, tflite_python: str | None = None) -> tuple[list[Engine], dict[str, str]]:
-    """Every engine that works on this machine, the exported C among them, and why the others do not.
+    """Every engine that works on this machine, and why the others do not.
 
     Args:
         tflite_python: A Python that has tflite-runtime, which needs an environment of its own.
 
     Returns:
-        Engines in the order of `RUNTIMES`, each with and without its delegate; name -> reason for the rest.
+        Engines in the order of `ENGINES`, interpreters with and without their delegate; name -> reason for the rest.
     """
     engines: list[Engine] = []
     absent: dict[str, str] = {}
-    for runtime in (*RUNTIMES, "native"):
-        if runtime not in RUNTIMES:
-            absent.setdefault(runtime, "this version has no such engine")
+    for name in ENGINES:
+        python = tflite_python if name == "tflite-runtime" and tflite_python else sys.executable
+        if reason := _missing(name, python):
+            absent[name] = reason
             continue
-        python = sys.executable
-        if runtime == "tflite-runtime" and tflite_python:
-            python = tflite_python
-        reason = _missing(runtime, python)
-        if reason:
-            absent[runtime] = reason
-            continue
-        engines.append(Engine(name=runtime, runtime=runtime, delegate=True, python=python))
-        if runtime != "native":
-            engines.append(Engine(name=runtime + NO_DELEGATE, runtime=runtime, delegate=False, python=python))
-    if shutil.which("gcc"):
-        engines.append(Engine(name=EXPORTED_C, runtime=EXPORTED_C, delegate=False, python=sys.executable))
-    else:
-        absent[EXPORTED_C] = "there is no gcc to compile it"
+        engines.append(Engine(name=name, engine=name, delegate=True, python=python))
+        if name in INTERPRETERS:
+            engines.append(Engine(name=name + NO_DELEGATE, engine=name, delegate=False, python=python))
     return engines, absent
 
 
@@ -95,7 +85,7 @@ def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int =
         tasks: Only these of the worker's; all if None.
     """
     n_members = n_members or len(bundle.members)
-    settings = {"bundle": str(bundle.path), "variant": variant, "runtime": engine.runtime, "delegate": engine.delegate,
+    settings = {"bundle": str(bundle.path), "variant": variant, "engine": engine.engine, "delegate": engine.delegate,
                 "n_threads": n_threads, "n_members": n_members, "hop_s": hop_s,
                 "tasks": tasks}
     parts = [engine.name, variant, *([f"{n_threads} threads"] if n_threads > 1 else []),
@@ -104,22 +94,21 @@ def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int =
     program: Sequence[str] = ()
     if engine.delegate and n_members == len(bundle.members):
         program = (engine.python, "-m", "edge_asc", "listen", "--stdin", "--json", "--bundle", str(bundle.path),
-                   "--variant", variant, "--runtime", engine.runtime, "--threads", str(n_threads), "--hop", str(hop_s))
-    worker = "exported_worker" if engine.runtime == EXPORTED_C else "worker"
-    return Contestant(name=", ".join(parts), serve=(engine.python, "-m", f"edge_asc.bench.{worker}"), settings=settings,
+                   "--variant", variant, "--engine", engine.engine, "--threads", str(n_threads), "--hop", str(hop_s))
+    return Contestant(name=", ".join(parts), serve=(engine.python, "-m", "edge_asc.bench.worker"), settings=settings,
                       program=tuple(program), about={"engine": engine.name, "variant": variant, "hop_s": hop_s,
                                                      "n_threads": n_threads, "n_members": n_members})
 
 
-def _missing(runtime: str, python: str) -> str:
-    """Why a runtime cannot be used by a Python; empty if it can."""
+def _missing(engine: str, python: str) -> str:
+    """Why an engine cannot be used by a Python; empty if it can."""
     if python == sys.executable:
         try:
-            find_runtime(runtime)
+            find_compiler() if engine == NATIVE else find_engine(engine)
         except EdgeAscError as error:
             return str(error)
         return ""
-    code = f"from edge_asc.runtime import find_runtime; find_runtime({runtime!r})"
+    code = f"from edge_asc.runtime import find_engine; find_engine({engine!r})"
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=120,
                               env={**os.environ, "PYTHONPATH": str(ROOT)})

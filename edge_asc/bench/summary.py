@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_asc.bench import advice
-from edge_asc.bench.contestants import EXPORTED_C
 from edge_asc.bench.energy import Energy
 from edge_asc.bench.measure import Measured, Run
 from edge_asc.bench.statistics import summarize
 from edge_asc.bench.work import estimated_energy, sizes
 from edge_asc.bundle import Bundle
 from edge_asc.report import Section, Table
+from edge_asc.runtime import NATIVE
 
 Results = dict[str, Any]
 
@@ -26,7 +26,7 @@ def results(run: Run, bundle: Bundle) -> Results:
     for case in found["cases"]:
         if case.get("variant") in bundle.variants and case.get("n_members") == len(bundle.members):
             energy = estimated_energy(found["bundle"]["sizes"][case["variant"]], variant=case["variant"],
-                                      skips_zeros=case["engine"] in ("native", EXPORTED_C), hop_s=case["hop_s"])
+                                      skips_zeros=case["engine"] == NATIVE, hop_s=case["hop_s"])
             case["energy"] = [_energy_json(energy)]
     if run.measured[0].energy:
         found["cases"][0].setdefault("energy", []).insert(0, _energy_json(run.measured[0].energy))

@@ -20,12 +20,7 @@ from edge_asc.features import MelStream, log_mel
 from edge_asc.listen.events import Block, SceneEvent
 from edge_asc.listen.pipeline import listen
 from edge_asc.runtime import Ensemble, load_ensemble
-from edge_asc.runtime.replay import (
-    FEATURE_TOLERANCE_DB,
-    FLOAT_TOLERANCE,
-    INT8_DELEGATE_TOLERANCE,
-    INT8_TOLERANCE_STEPS,
-)
+from edge_asc.runtime.replay import FEATURE_TOLERANCE_DB, tolerance
 
 
 def prepare(settings: dict[str, Any]) -> Prepared:
@@ -33,7 +28,7 @@ def prepare(settings: dict[str, Any]) -> Prepared:
     bundle = Bundle.load(settings["bundle"])
     golden = bundle.golden()
     some = dataclasses.replace(bundle, members=bundle.members[: settings["n_members"]])
-    ensemble = load_ensemble(some, variant=settings["variant"], runtime=settings["runtime"],
+    ensemble = load_ensemble(some, variant=settings["variant"], engine=settings["engine"],
                              delegate=settings["delegate"], n_threads=settings["n_threads"])
     spec = ensemble.features
     window = log_mel(golden.samples, spec)
@@ -72,18 +67,12 @@ def _events(golden: Golden, ensemble: Ensemble, hop_s: float) -> Iterator[SceneE
 def _checks(golden: Golden, window: NDArray[np.float32], ensemble: Ensemble, first: SceneEvent) -> list[dict[str, Any]]:
     n_members = len(ensemble.members)
     expected = golden.outputs[ensemble.variant][:n_members].mean(axis=0)
-    tolerance = max(_tolerance(member.output_step, member.uses_delegate) for member in ensemble.members)
+    allowed = max(tolerance(member) for member in ensemble.members)
     return [
         check("features in dB", _distance(window, golden.features), FEATURE_TOLERANCE_DB),
-        check("ensemble", _distance(ensemble.probabilities(window), expected), tolerance),
-        check("first event", _distance(list(first.probabilities.values()), expected), tolerance),
+        check("ensemble", _distance(ensemble.probabilities(window), expected), allowed),
+        check("first event", _distance(list(first.probabilities.values()), expected), allowed),
     ]
-
-
-def _tolerance(output_step: float, uses_delegate: bool) -> float:
-    if not output_step:
-        return FLOAT_TOLERANCE
-    return INT8_DELEGATE_TOLERANCE if uses_delegate else INT8_TOLERANCE_STEPS * output_step
 
 
 def _distance(found: NDArray[np.float32] | Sequence[float], expected: NDArray[np.float32]) -> float:

@@ -16,7 +16,7 @@ from edge_asc.errors import EdgeAscError
               "classified has the key `error`.")
 @ensemble_options
 @click.option("-v", "--verbose", is_flag=True, help="Say what is running on standard error.")
-def command(files: tuple[str, ...], as_json: bool, bundle_path: str | None, variant: str | None, runtime: str,
+def command(files: tuple[str, ...], as_json: bool, bundle_path: str | None, variant: str | None, engine: str,
             n_threads: int, public_key: str | None, verbose: bool) -> int:
     """Name the scene of each FILE: the mean answer over its non-overlapping windows.
 
@@ -24,7 +24,7 @@ def command(files: tuple[str, ...], as_json: bool, bundle_path: str | None, vari
     """
     from edge_asc.classify import classify_file
 
-    ensemble = load(bundle_path, variant=variant, runtime=runtime, n_threads=n_threads,
+    ensemble = load(bundle_path, variant=variant, engine=engine, n_threads=n_threads,
                     public_key=public_key)
     if verbose:
         note(ensemble.description)

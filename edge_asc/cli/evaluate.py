@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edge_asc.cli.figures import print_evaluation
-from edge_asc.cli.options import note, runtime_option
+from edge_asc.cli.options import engine_option, note
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,9 +25,9 @@ from edge_asc.cli.options import note, runtime_option
               "challenge's format) and pictures there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for a program.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes that compute features. [one per core]")
-@runtime_option
+@engine_option
 def command(subject: str, dataset: str, split: str, variant: str | None, weights: str, levels_db: tuple[float, ...],
-            with_floors: bool, out: str | None, as_json: bool, jobs: int | None, runtime: str) -> None:
+            with_floors: bool, out: str | None, as_json: bool, jobs: int | None, engine: str) -> None:
     """Accuracy, log-loss, confusion matrix and figures per scene of BUNDLE_OR_RUN on DATASET.
 
     A bundle is run as it is deployed, without TensorFlow; a run is run by Keras.
@@ -37,7 +37,7 @@ def command(subject: str, dataset: str, split: str, variant: str | None, weights
     from edge_asc.train.evaluate import evaluate, save
 
     evaluation = evaluate(subject, dataset, split=split, variant=variant, weights=weights, levels_db=levels_db,
-                          with_floors=with_floors, runtime=runtime, n_jobs=jobs, shown=True, notify=note)
+                          with_floors=with_floors, engine=engine, n_jobs=jobs, shown=True, notify=note)
     written = save(evaluation, out) if out else []
     if as_json:
         click.echo(json.dumps(evaluation.to_json(), indent=1))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Option -> setting of the configuration that it overrides when it is given.
 _SETTINGS = {
     "device": "microphone.device", "hop_s": "listen.hop_s", "bundle_path": "listen.bundle", "variant": "listen.variant",
-    "runtime": "listen.runtime", "public_key": "listen.public_key", "n_threads": "listen.n_threads",
+    "engine": "listen.engine", "public_key": "listen.public_key", "n_threads": "listen.n_threads",
     "smooth_s": "decide.smooth_s", "mean_of": "decide.mean_of", "enter": "decide.enter", "leave": "decide.leave",
     "min_hold_s": "decide.min_hold_s", "unknown_below": "decide.unknown_below",
     "unknown_entropy": "decide.unknown_entropy",
@@ -89,7 +89,7 @@ def command(context: click.Context, /, mic: bool, device: str | None, path: str 
     if on_change:
         settings["decide.each_hop"] = False
     config = load_config(config_path, settings)
-    ensemble = load(config.listen.bundle, variant=config.listen.variant, runtime=config.listen.runtime,
+    ensemble = load(config.listen.bundle, variant=config.listen.variant, engine=config.listen.engine,
                     n_threads=config.listen.n_threads, public_key=config.listen.public_key)
     if verbose:
         note(ensemble.description)

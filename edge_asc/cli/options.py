@@ -1,4 +1,4 @@
-"""Options that several verbs share: which bundle, in which variant, on which runtime."""
+"""Options that several verbs share: which bundle, in which variant, on which engine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-RUNTIME_CHOICES = ("auto", "litert", "tflite-runtime")
+ENGINES = ("auto", "litert", "tflite-runtime", "native")
 
 
-def runtime_option(command: Command) -> Command:
-    """--runtime."""
-    return click.option("--runtime", type=click.Choice(RUNTIME_CHOICES), default="auto", show_default=True,
-                        help="The TFLite interpreter; auto takes the first that is installed.")(command)
+def engine_option(command: Command) -> Command:
+    """--engine."""
+    return click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
+                        help="What computes the networks: a TFLite interpreter, or native: int8 variants as C, "
+                        "compiled once for this processor. auto takes the first that works here.")(command)
 
 
 def public_key_option(command: Command) -> Command:
@@ -29,11 +30,11 @@ def public_key_option(command: Command) -> Command:
 
 
 def ensemble_options(command: Command) -> Command:
-    """--bundle, --public-key, --variant, --runtime and --threads, to be handed to `load` under these names."""
+    """--bundle, --public-key, --variant, --engine and --threads, to be handed to `load` under these names."""
     options: tuple[Callable[[Command], Command], ...] = (
         click.option("--threads", "n_threads", type=click.IntRange(1, 64), default=1, show_default=True,
-                     help="Threads inside one inference."),
-        runtime_option,
+                     help="Threads inside one inference; with --engine native, members that run at the same time."),
+        engine_option,
         click.option("--variant", metavar="NAME", help="Precision and encoding, such as int8-dense; the bundle's "
                      "default otherwise."),
         public_key_option,
@@ -45,14 +46,14 @@ def ensemble_options(command: Command) -> Command:
     return command
 
 
-def load(bundle_path: str | Path | None, *, variant: str | None, runtime: str, n_threads: int,
+def load(bundle_path: str | Path | None, *, variant: str | None, engine: str, n_threads: int,
          public_key: str | Path | None = None) -> Ensemble:
     """The ensemble that `ensemble_options` asked for."""
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import load_ensemble
 
     bundle = Bundle.load(bundle_path or shipped_bundle(), public_key=public_key)
-    return load_ensemble(bundle, variant=variant, runtime=runtime, n_threads=n_threads, notify=note)
+    return load_ensemble(bundle, variant=variant, engine=engine, n_threads=n_threads, notify=note)
 
 
 def note(message: str) -> None:

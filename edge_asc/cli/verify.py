@@ -7,7 +7,7 @@ import json
 
 import click
 
-from edge_asc.cli.options import note, public_key_option, runtime_option
+from edge_asc.cli.options import engine_option, note, public_key_option
 from edge_asc.errors import VerificationError
 
 
@@ -17,22 +17,22 @@ from edge_asc.errors import VerificationError
               "bundle's default otherwise.")
 @click.option("--all-variants", is_flag=True, help="Replay every variant.")
 @public_key_option
-@runtime_option
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of the checks, for a program.")
-def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bool, runtime: str,
+def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bool, engine: str,
             public_key: str | None, as_json: bool) -> None:
     """Check every file of BUNDLE (the one in the box otherwise) against its hash, then replay the golden clip.
 
     The clip goes from its samples through the front end and every member. What comes out must agree with what was
-    recorded when the bundle was made: features within 0.001 dB; on the runtime's built-in kernels, float members
-    within 1e-5 and int8 members within 2 steps of their output, on any runtime; and the whole ensemble as it runs
-    here, with the delegate, within 1e-5 or, for int8, 0.1. The exit status is 1 if anything does not.
+    recorded when the bundle was made: features within 0.001 dB; on an interpreter's built-in kernels or the native
+    engine, float members within 1e-5 and int8 members within 2 steps of their output; and the whole ensemble as it
+    runs here: with a delegate, int8 within 0.1. The exit status is 1 if anything does not.
     """
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import verify_bundle
 
     bundle = Bundle.load(bundle_path or shipped_bundle(), public_key=public_key)
-    checks = verify_bundle(bundle, variants=bundle.variants if all_variants else variants or None, runtime=runtime,
+    checks = verify_bundle(bundle, variants=bundle.variants if all_variants else variants or None, engine=engine,
                            notify=note)
     if as_json:
         click.echo(json.dumps([{**dataclasses.asdict(check), "ok": check.ok} for check in checks], indent=1))
@@ -47,4 +47,4 @@ def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bo
                                 found="; ".join(f"{c.name} differs by {c.difference:.2g}" for c in failed[:3])
                                 + (f" and {len(failed) - 3} more" if len(failed) > 3 else ""),
                                 wanted="the differences that the list above allows",
-                                fix="Copy the bundle again; if that does not help, try --runtime or another variant.")
+                                fix="Copy the bundle again; if that does not help, try --engine or another variant.")

@@ -20,7 +20,7 @@ from edge_asc.listen.decide import DecisionRules
 from edge_asc.listen.sinks.broker import Broker
 from edge_asc.listen.toml_tree import read_tree, to_toml
 
-RUNTIMES = ("auto", "litert", "tflite-runtime")
+ENGINES = ("auto", "litert", "tflite-runtime", "native")
 TERMINALS = ("text", "json", "view", "none")
 
 
@@ -59,15 +59,16 @@ class Listen:
     """Public half of the key with which the bundle must be signed; anybody's bundle is used unless set."""
     variant: str | None = None
     """Precision and encoding, such as "int8-dense"; the bundle's default unless set."""
-    runtime: str = "auto"
-    """"auto", "litert" or "tflite-runtime"."""
+    engine: str = "auto"
+    """"litert", "tflite-runtime", "native" (int8 variants as C, compiled for this processor) or "auto": the first of
+    these that works here."""
     n_threads: int = 1
-    """Threads inside one inference."""
+    """Threads inside one inference; of the native engine, members that run at the same time."""
     hop_s: float = 1.0
     """Seconds between answers, 0.1 to 60."""
 
     def __post_init__(self) -> None:
-        _require(self.runtime in RUNTIMES, "listen.runtime", self.runtime, " or ".join(RUNTIMES))
+        _require(self.engine in ENGINES, "listen.engine", self.engine, " or ".join(ENGINES))
         _require(1 <= self.n_threads <= 64, "listen.n_threads", self.n_threads, "1 to 64")
         _require(0.1 <= self.hop_s <= 60, "listen.hop_s", self.hop_s, "0.1 to 60")
 

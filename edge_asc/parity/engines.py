@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_asc.errors import MissingDependencyError, ModelFileError
 from edge_asc.parity import worker
 from edge_asc.quiet import captured_stderr
-from edge_asc.runtime.member import RUNTIMES, find_runtime
+from edge_asc.runtime.engines import INTERPRETERS, find_interpreter
 from edge_asc.tflite_file import densify, is_sparse, read_model
 
 TFLITE_PYTHON = "EDGE_ASC_TFLITE_PYTHON"
@@ -87,7 +87,7 @@ def installed_engines(*, tflite_python: str | Path | None = None) -> Iterator[li
             engines += [Engine(name="tflite-runtime built-in", run_file=run),
                         Engine(name="tflite-runtime", run_file=run, delegate=True)]
         if not engines:
-            find_runtime()
+            find_interpreter()
         if (micro := _micro()) is not None:
             engines.append(Engine(name="TFLite Micro", run_file=micro, int8_only=True))
         yield engines
@@ -105,7 +105,7 @@ def _of(module: ModuleType, name: str, *, as_stored: bool) -> list[Engine]:
 
 def _module(name: str) -> ModuleType | None:
     try:
-        return find_runtime(name)[1]
+        return find_interpreter(name)[1]
     except MissingDependencyError:
         return None
 
@@ -113,7 +113,7 @@ def _module(name: str) -> ModuleType | None:
 @contextmanager
 def _elsewhere(python: Path) -> Iterator[_Run]:
     """tflite-runtime in another interpreter, as a process that lives as long as the block."""
-    command = [str(python), str(Path(worker.__file__)), RUNTIMES["tflite-runtime"]]
+    command = [str(python), str(Path(worker.__file__)), INTERPRETERS["tflite-runtime"]]
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "stderr").open("w+") as noise:
         try:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=noise, text=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle, Golden
 from edge_asc.features import log_mel
 from edge_asc.runtime.ensemble import load_ensemble
+from edge_asc.runtime.member import Member
 
 FEATURE_TOLERANCE_DB = 1e-3
 """Room for another FFT library; NumPy's own differ by some 1e-6 dB."""
@@ -38,31 +39,31 @@ class Check:
         return self.difference <= self.tolerance
 
 
-def record_golden(bundle: Bundle, samples: NDArray[np.float32], *, runtime: str = "auto") -> Golden:
+def record_golden(bundle: Bundle, samples: NDArray[np.float32], *, engine: str = "auto") -> Golden:
     """Run the first window of `samples` (float32 mono, the bundle's rate) through every member and variant.
 
     The built-in kernels are used, not a delegate: they give the same bits on every machine, and in generated C.
     Made to be handed to `save_bundle` as `golden=lambda bundle: record_golden(bundle, samples)`.
     """
     window = log_mel(samples, bundle.features)
-    outputs = {variant: load_ensemble(bundle, variant=variant, runtime=runtime, delegate=False)
+    outputs = {variant: load_ensemble(bundle, variant=variant, engine=engine, delegate=False)
                .member_probabilities(window) for variant in bundle.variants}
     probabilities = outputs[bundle.default_variant].mean(axis=0)
     return Golden(samples=samples, features=window, outputs=outputs, probabilities=probabilities)
 
 
-def verify_bundle(bundle: Bundle, *, variants: Sequence[str] | None = None, runtime: str = "auto",
+def verify_bundle(bundle: Bundle, *, variants: Sequence[str] | None = None, engine: str = "auto",
                   notify: Callable[[str], None] | None = None) -> list[Check]:
     """Replay the golden clip, from its samples, through the front end and every member of the variants asked for.
 
     Args:
         bundle: A loaded bundle; its hashes were checked by `Bundle.load`.
-        variants: The bundle's default variant if None.
-        runtime, notify: As for `load_ensemble`.
+        variants: If None the one that `load_ensemble` takes by default.
+        engine, notify: As for `load_ensemble`.
 
     Returns:
-        One check of the features; for each variant one of every member on the built-in kernels, and one of the
-        ensemble as it runs here, with the delegate.
+        One check of the features; for each variant one of every member on an interpreter's built-in kernels or the
+        native engine, and one of the ensemble as it runs here, with the delegate if there is one.
 
     Raises:
         BundleError: The golden clip does not fit the manifest.
@@ -72,18 +73,25 @@ def verify_bundle(bundle: Bundle, *, variants: Sequence[str] | None = None, runt
     window = log_mel(golden.samples, bundle.features)
     checks = [Check(name="features", difference=_distance(window, golden.features), tolerance=FEATURE_TOLERANCE_DB,
                     unit=" dB")]
-    for variant in variants or (bundle.default_variant,):
-        plain = load_ensemble(bundle, variant=variant, runtime=runtime, delegate=False, notify=notify)
-        for member, expected in zip(plain.members, golden.outputs[variant], strict=True):
-            checks.append(Check(name=f"{variant} {member.name}",
-                                difference=_distance(member.probabilities(window), expected),
-                                tolerance=max(FLOAT_TOLERANCE, INT8_TOLERANCE_STEPS * member.output_step)))
-        as_run = load_ensemble(bundle, variant=variant, runtime=runtime, notify=notify)
-        is_int8 = any(member.output_step for member in as_run.members)
-        checks.append(Check(name=f"{variant} ensemble, with delegate",
-                            difference=_distance(as_run.probabilities(window), golden.outputs[variant].mean(axis=0)),
-                            tolerance=INT8_DELEGATE_TOLERANCE if is_int8 else FLOAT_TOLERANCE))
+    for wanted in variants or (None,):
+        plain = load_ensemble(bundle, variant=wanted, engine=engine, delegate=False, notify=notify)
+        outputs = golden.outputs[plain.variant]
+        for member, expected in zip(plain.members, outputs, strict=True):
+            checks.append(Check(name=f"{plain.variant} {member.name}", tolerance=tolerance(member),
+                                difference=_distance(member.probabilities(window), expected)))
+        as_run = load_ensemble(bundle, variant=wanted, engine=engine, notify=notify)
+        with_delegate = ", with delegate" if any(member.uses_delegate for member in as_run.members) else ""
+        checks.append(Check(name=f"{plain.variant} ensemble{with_delegate}",
+                            tolerance=max(tolerance(member) for member in as_run.members),
+                            difference=_distance(as_run.probabilities(window), outputs.mean(axis=0))))
     return checks
+
+
+def tolerance(member: Member) -> float:
+    """How far a probability may be from the recorded one."""
+    if not member.output_step:
+        return FLOAT_TOLERANCE
+    return INT8_DELEGATE_TOLERANCE if member.uses_delegate else INT8_TOLERANCE_STEPS * member.output_step
 
 
 def _distance(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

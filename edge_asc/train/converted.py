@@ -14,7 +14,7 @@ from edge_asc.audio import read_audio, require_sound
 from edge_asc.audit import Budget, audit_bundle
 from edge_asc.bundle import Bundle, NewMember, save_bundle
 from edge_asc.runtime import record_golden
-from edge_asc.runtime.member import Member
+from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.batches import Splits, batches, draw_epoch
 from edge_asc.train.keras2 import keras
@@ -68,7 +68,7 @@ def convert_file(path: Path, variants: Sequence[str], representative: Float32, r
 
 def answers(data: bytes, windows: Float32) -> Float32:
     """Probabilities [n, n_labels] of a file on clamped windows [n, n_mels, n_frames], as a bundle runs it."""
-    member = Member(data)
+    member = InterpretedMember(data)
     return np.stack([member.probabilities(window) for window in windows])
 
 

@@ -75,7 +75,7 @@ class Evaluation:
 
 
 def evaluate(path: str | Path, dataset_dir: str | Path, *, split: str = "validation", variant: str | None = None,
-             weights: str = LAST, levels_db: Sequence[float] = (), with_floors: bool = True, runtime: str = "auto",
+             weights: str = LAST, levels_db: Sequence[float] = (), with_floors: bool = True, engine: str = "auto",
              n_jobs: int | None = None, shown: bool = False,
              notify: Callable[[str], None] | None = None) -> Evaluation:
     """Asks the ensemble at `path` about every clip of a split and judges its answers.
@@ -87,7 +87,7 @@ def evaluate(path: str | Path, dataset_dir: str | Path, *, split: str = "validat
         weights: Of a run: "last" or "best".
         levels_db: Gains at which to judge once more.
         with_floors: Also judge what needs no network; the regression is trained on the training split.
-        runtime: The TFLite interpreter for a bundle.
+        engine: What computes a bundle, see `load_ensemble`.
         n_jobs: Processes for features that are not cached yet; None for one per core.
         shown: Show progress bars.
         notify: Told when a member does not run as asked for.
@@ -97,7 +97,7 @@ def evaluate(path: str | Path, dataset_dir: str | Path, *, split: str = "validat
         BundleError, TrainingError: It is damaged.
         DatasetError: The data set is damaged, or the split is empty.
     """
-    predictor = load_predictor(path, variant=variant, weights=weights, runtime=runtime, notify=notify)
+    predictor = load_predictor(path, variant=variant, weights=weights, engine=engine, notify=notify)
     dataset = TauDataset.load(dataset_dir)
     clips: list[Clip] = getattr(dataset, split)
     if not clips:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edge_asc.errors import InputError, VerificationError
 from edge_asc.quiet import captured_stderr
-from edge_asc.runtime.member import Member
+from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.tflite_file import compact, read_model, to_float16
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.models import count_nonzero, count_parameters, kernels
@@ -100,20 +100,20 @@ def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32
     """
     n_zeros, n_new_zeros = _count_zeros(model, data, variant)
     expected = predict(model, windows)
-    plain = Member(data, name=variant, delegate=False)
-    delegated = Member(data, name=variant)
+    plain = InterpretedMember(data, name=variant, delegate=False)
+    delegated = InterpretedMember(data, name=variant)
     found, as_run = (np.stack([member.probabilities(window) for window in windows]) for member in (plain, delegated))
     difference, run_difference = np.abs(found - expected), np.abs(as_run - expected)
     for found_by, largest, tolerance in (("", difference.max(), FLOAT32_TOLERANCE),
                                          (" with its delegate", run_difference.max(), DELEGATE_TOLERANCE)):
         if variant.startswith("float32") and not largest <= tolerance:
             raise VerificationError(f"the {variant} file does not compute what the Keras model computes",
-                                    found=f"a difference of {largest:.2g} on {plain.runtime}{found_by}",
+                                    found=f"a difference of {largest:.2g} on {plain.engine}{found_by}",
                                     wanted=f"at most {tolerance:g}")
     return Agreement(
         n_windows=len(windows), label_agreement=_same_labels(found, expected),
         largest_difference=float(difference.max()), mean_difference=float(difference.mean()),
-        delegate_label_agreement=_same_labels(as_run, expected), runtime=plain.runtime,
+        delegate_label_agreement=_same_labels(as_run, expected), runtime=plain.engine,
         delegate_largest_difference=float(run_difference.max()), n_kernel_zeros=n_zeros, n_new_zeros=n_new_zeros)
 
 

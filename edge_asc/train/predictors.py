@@ -1,4 +1,4 @@
-"""An ensemble behind one function, whether it is a bundle on its runtime or a run in Keras.
+"""An ensemble behind one function, whether it is a bundle on an engine or a run in Keras.
 
 A bundle is evaluated as it is deployed and without TensorFlow, which only a run imports.
 """
@@ -36,7 +36,7 @@ class Predictor:
     """What a reader of the figures must know."""
 
 
-def load_predictor(path: str | Path, *, variant: str | None = None, weights: str = LAST, runtime: str = "auto",
+def load_predictor(path: str | Path, *, variant: str | None = None, weights: str = LAST, engine: str = "auto",
                    notify: Callable[[str], None] | None = None) -> Predictor:
     """The ensemble of a bundle or of a training run, whichever stands at `path`.
 
@@ -57,12 +57,12 @@ def load_predictor(path: str | Path, *, variant: str | None = None, weights: str
         raise InputError(f"{root} is neither a bundle nor a training run",
                          wanted="a folder with manifest.json or run.json",
                          fix="Name what `edge-asc convert` or `edge-asc train` wrote.")
-    return _bundle_predictor(Bundle.load(root), variant, runtime, notify)
+    return _bundle_predictor(Bundle.load(root), variant, engine, notify)
 
 
-def _bundle_predictor(bundle: Bundle, variant: str | None, runtime: str,
+def _bundle_predictor(bundle: Bundle, variant: str | None, engine: str,
                       notify: Callable[[str], None] | None) -> Predictor:
-    ensemble = load_ensemble(bundle, variant=variant, runtime=runtime, notify=notify)
+    ensemble = load_ensemble(bundle, variant=variant, engine=engine, notify=notify)
 
     def predict(windows: Float32) -> Float32:
         return np.stack([ensemble.member_probabilities(window) for window in windows], axis=1)

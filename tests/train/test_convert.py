@@ -16,7 +16,7 @@ from edge_asc.bundle import Bundle
 from edge_asc.cli.convert import command
 from edge_asc.errors import InputError, OverBudgetError, TrainingError, VerificationError
 from edge_asc.runtime import load_ensemble, verify_bundle
-from edge_asc.runtime.member import Member
+from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.tflite_file import compact, densify, is_sparse, read_model
 from edge_asc.train import convert
 from edge_asc.train.convert import convert_run
@@ -225,5 +225,5 @@ def test_the_verb_writes_a_bundle_and_one_file(run_dir, tmp_path):
     bundle = Bundle.load(tmp_path / "bundle")
     window = bundle.golden().features
     expected = load_ensemble(bundle).probabilities(window)
-    one = Member((tmp_path / "all.tflite").read_bytes())
+    one = InterpretedMember((tmp_path / "all.tflite").read_bytes())
     np.testing.assert_allclose(one.probabilities(window), expected, atol=1e-6)

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_asc.audit import COUNTS, MEASURES, MemberSizes, sum_sizes
 from edge_asc.errors import InputError
-from edge_asc.runtime.member import Member
+from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import FeatureSpec
 
 N_ROUNDS = 25
@@ -133,7 +133,7 @@ class Latency:
     def members(self, parts: Sequence[Part]) -> list[int]:
         """The median of `N_ROUNDS` inferences each."""
         new = {(part.name, part.precision): part for part in parts if (part.name, part.precision) not in self._found}
-        networks = {key: Member(part.data, name=part.name) for key, part in new.items()}
+        networks = {key: InterpretedMember(part.data, name=part.name) for key, part in new.items()}
         times: dict[tuple[str, str], list[int]] = {key: [] for key in networks}
         for _ in range(N_ROUNDS):
             for key, network in networks.items():

@@ -18,7 +18,7 @@ from edge_asc.errors import EdgeAscError
 from edge_asc.listen.config import Config
 from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.doctor.sound import look_at_sound
-from edge_asc.runtime import Ensemble, load_ensemble
+from edge_asc.runtime import NATIVE, Ensemble, load_ensemble
 
 HEADROOM = 0.7
 """Share of a hop that inference may take: the rest is for the front end, the sinks and the system."""
@@ -40,7 +40,7 @@ def examine(config: Config, *, listen_s: float = 3.0) -> Iterator[Finding]:
     except EdgeAscError as error:
         yield _bad("bundle", error)
     if bundle:
-        yield from _guarded("runtime", lambda: _runtime(config, bundle))
+        yield from _guarded("engine", lambda: _engine(config, bundle))
     yield from _guarded("microphone", lambda: look_at_sound(config, bundle, listen_s=listen_s))
     yield from _clock()
     yield from _heat()
@@ -60,12 +60,12 @@ def _bad(about: str, error: EdgeAscError) -> Finding:
     return Finding(about=about, verdict=BAD, found=found, fix=error.fix or "")
 
 
-def _runtime(config: Config, bundle: Bundle) -> Iterator[Finding]:
+def _engine(config: Config, bundle: Bundle) -> Iterator[Finding]:
     remarks: list[str] = []
-    ensemble = load_ensemble(bundle, variant=config.listen.variant, runtime=config.listen.runtime,
+    ensemble = load_ensemble(bundle, variant=config.listen.variant, engine=config.listen.engine,
                              n_threads=config.listen.n_threads, notify=remarks.append)
-    yield Finding(about="runtime", verdict=GOOD, found=ensemble.description)
-    if not all(member.uses_delegate for member in ensemble.members):
+    yield Finding(about="engine", verdict=GOOD, found=ensemble.description)
+    if not all(member.uses_delegate or member.engine == NATIVE for member in ensemble.members):
         yield Finding(about="delegate", verdict=NOTE, found="; ".join(remarks) or "not used by every member",
                       fix="Nothing to do if the speed below is good; dense variants run fastest.")
     yield _speed(ensemble, hop_s=config.listen.hop_s)
