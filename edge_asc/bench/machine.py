@@ -43,7 +43,7 @@ class State:
 
 def describe_machine() -> dict[str, Any]:
     """What stands beside every figure: processor, memory, system, versions."""
-    cpu, root = _cpu_model(), Path("/")
+    cpu, root = cpu_model(), Path("/")
     board = _text(root / "proc/device-tree/model").strip("\0 \n")
     flags = set(re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", _text(root / "proc/cpuinfo"), re.M)[:1] or [""])
     words = set(" ".join(flags).split())
@@ -120,7 +120,8 @@ def _cpu_ticks() -> list[int]:
     return [int(word) for word in line] or [0] * 8
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """What the processor calls itself."""
     text = _text(Path("/proc/cpuinfo"))
     for key in ("model name", "Model", "Hardware", "cpu"):
         if match := re.search(rf"^{key}\s*:\s*(.+)$", text, re.M):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge_asc.data.folder_lock import sole_writer
 from edge_asc.errors import RecipeError
 from edge_asc.train import plots
 from edge_asc.train.batches import Splits
+from edge_asc.train.execution import PLAIN, Execution, best_execution
 from edge_asc.train.history import read_csv
 from edge_asc.train.keras2 import keras
 from edge_asc.train.member import MemberTraining
@@ -53,7 +55,8 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
              progress: Reporter) -> Run:
     """As `train_ensemble`, on windows that are there already. `data["sha256"]` names them."""
     with sole_writer(out_dir, wait=False):
-        run = open_run(out_dir, recipe, data)
+        run = open_run(out_dir, recipe, data, execution=lambda: asdict(best_execution()))
+        execution = Execution.from_json(run.about.get("execution", {}))
         waiting = [name for name in members if run.state(name) is None]
         for name in members:
             if name not in waiting:
@@ -61,7 +64,8 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
         n_windows = recipe.training.windows_per_epoch or len(splits.train)
         progress.begin(len(waiting) * recipe.training.epochs * n_windows)
         for name in waiting:
-            train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress)
+            train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress,
+                         execution=execution)
         write_results(run, splits)
     return run
 
@@ -73,11 +77,13 @@ def describe_data(splits: Splits, directory: Path) -> dict[str, Any]:
             "n_selection": 0 if splits.selection is None else len(splits.selection)}
 
 
-def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> dict[str, Any]:
+def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter,
+                 execution: Execution = PLAIN) -> dict[str, Any]:
     """Trains one member to the end and writes all its files, `state.json` last; returns what that file says."""
     keras.backend.clear_session()
     folder.mkdir(parents=True, exist_ok=True)
-    training = MemberTraining(name, recipe=recipe, splits=splits, folder=folder, progress=progress)
+    training = MemberTraining(name, recipe=recipe, splits=splits, folder=folder, progress=progress,
+                              execution=execution)
     training.resume()
     state = {"name": name, "architecture": dict(recipe.members)[name], "seed": training.seed, **training.run()}
     write_bytes(folder / "curves.png", plots.curves({name: read_csv(folder / "history.csv")}))

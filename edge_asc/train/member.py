@@ -17,6 +17,7 @@ from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
 from edge_asc.train import checkpoint, pruning
 from edge_asc.train.batches import Float32, Splits, Windows, batches, clamped_chunks, draw_epoch, n_batches
+from edge_asc.train.execution import PLAIN, Execution
 from edge_asc.train.history import Row, TensorBoard, write_csv
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.metrics import Scores, score
@@ -44,7 +45,7 @@ class MemberTraining:
     """One member being trained. `run` trains to the end or from wherever `folder` holds a checkpoint."""
 
     def __init__(self, name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter,
-                 seed: int | None = None) -> None:
+                 seed: int | None = None, execution: Execution = PLAIN) -> None:
         self.name, self.recipe, self.splits, self.folder, self.progress = name, recipe, splits, folder, progress
         self.seed, settings = recipe.member_seed(name) if seed is None else seed, recipe.training
         self.n_windows = settings.windows_per_epoch or len(splits.train)
@@ -54,7 +55,8 @@ class MemberTraining:
                            dropout=settings.dropout, norm_momentum=settings.norm_momentum,
                            input_shape=(splits.spec.n_mels, splits.spec.n_frames, 1))
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._wrapped = pruning.wrap(self.model, recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step)
+        self._wrapped = pruning.wrap(self.model, recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step,
+                                     channel_multiple=execution.channel_multiple)
         self._learning_rate = _learning_rate(recipe, self.n_steps)
         self._optimizer = keras.optimizers.Adam(self._learning_rate, jit_compile=False)
         self._optimizer.build(self.model.trainable_variables)
@@ -62,7 +64,7 @@ class MemberTraining:
         self._state = _State()
         shape = (None, splits.spec.n_mels, splits.spec.n_frames, 1)
         signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)]
-        self._train_batch = tf.function(self._batch, input_signature=signature)
+        self._train_batch = tf.function(self._batch, input_signature=signature, jit_compile=execution.xla or None)
         self._predict_batch = tf.function(lambda x: self.model(x, training=False), input_signature=signature[:1])
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_asc.train import widening
 from edge_asc.train.keras2 import keras, tf, tfmot
 from edge_asc.train.models import kernels
 from edge_asc.train.recipe_parts import Pruning
@@ -56,10 +57,12 @@ class RepeatableDropout(keras.layers.Dropout):
         return tf.nn.experimental.stateless_dropout(inputs, self.rate, self._mask_seed())
 
 
-def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable) -> keras.Model:
+def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable,
+         channel_multiple: int = 1) -> keras.Model:
     """A model for training around the same variables: prunable layers wrapped by tfmot, dropout made repeatable.
 
-    What is trained and masked is `model` itself, so nothing has to be stripped afterwards.
+    What is trained and masked is `model` itself, so nothing has to be stripped afterwards. Where that can be
+    done, its channels are rounded up to `channel_multiple` (see `widening`).
     """
     schedule = EpochSchedule(pruning, n_steps=n_steps) if pruning.enabled else None
     n_dropouts = 0
@@ -69,10 +72,12 @@ def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step:
         if isinstance(layer, keras.layers.Dropout):
             n_dropouts += 1
             return RepeatableDropout(layer.rate, seed=seed * 100 + n_dropouts, step=step, name=layer.name)
+        own = widening.widened(layer, multiple)
         if schedule is not None and layer.name in prunable:
-            return _sparsity.prune_low_magnitude(layer, pruning_schedule=schedule)
-        return layer
+            return _sparsity.prune_low_magnitude(own, pruning_schedule=schedule)
+        return own
 
+    multiple = channel_multiple if widening.can_widen(model) else 1
     prunable = kernels(model)
     wrapped = keras.models.clone_model(model, clone_function=replace)
     set_step(wrapped, 0)

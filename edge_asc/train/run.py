@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -92,8 +92,12 @@ class Run:
         return self.folder(member) / f"{LAST if which == LAST else 'best_on_' + state['chosen_on']}.keras"
 
 
-def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any]) -> Run:
+def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any], *,
+             execution: Callable[[], Mapping[str, Any]] = dict) -> Run:
     """Starts a run in an empty folder, or takes one up again that has the same recipe and data.
+
+    Args:
+        execution: Asked, when a run starts, how its steps are to be computed; a run keeps to the answer.
 
     Raises:
         TrainingError: The folder holds something else.
@@ -105,7 +109,7 @@ def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any]) -> Run:
                    for name, architecture in recipe.members}
         write_json(path / "run.json", {"format": FORMAT, "recipe": recipe.to_json(), "members": members,
                                        "features": recipe.features.to_json(), "data": data,
-                                       "made_with": made_with()})
+                                       "execution": execution(), "made_with": made_with()})
     run = Run.load(path)
     differences = _differences(run.recipe.to_json(), recipe.to_json())
     if differences:
