@@ -1,4 +1,4 @@
-"""`edge-asc dataset`: check a data set, import recordings into one, compute its features ahead."""
+"""`edge-asc dataset`: fetch, check and describe a data set, import recordings into one, compute its features ahead."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from edge_asc.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +21,29 @@ _FILES_SHOWN = 5
 
 @click.group()
 def command() -> None:
-    """Check, import and cache data sets."""
+    """Download, check, import and cache data sets."""
+
+
+@command.command()
+@click.argument("name", type=click.Choice(["tau2020-3class"]))
+@click.option("-o", "--out", type=_FOLDER, required=True, help="The data set's own folder goes into this one.")
+@click.option("--part", type=click.Choice(["development", "evaluation"]), default="development", show_default=True,
+              help="38.6 GB to train on, or the 23.1 GB without labels.")
+@click.option("--jobs", type=click.IntRange(1, 16), default=4, show_default=True, help="Files at a time.")
+@click.option("--api", help="Another server with Zenodo's record API.")
+def download(name: str, out: Path, part: str, jobs: int, api: str | None) -> None:
+    """Fetch the data set NAME from Zenodo: checked, unpacked, and resumed by the same command if it was stopped."""
+    try:
+        from edge_asc.data.download import RECORDS, download
+        from edge_asc.data.zenodo import API
+    except ImportError as error:
+        raise MissingDependencyError.extra("downloading", "train") from error
+
+    done = download(RECORDS[part], out, n_jobs=jobs, api=api or API, progress=True)
+    click.echo(f"{name}, {part}: {done.n_fetched} files fetched" + (
+        f", {done.n_kept} kept from before" if done.n_kept else ""))
+    for folder in done.folders:
+        click.echo(f"Next: edge-asc dataset check {out / folder}")
 
 
 @command.command()
