@@ -177,6 +177,13 @@ def test_lost_samples_are_said_and_marked(ensemble: Ensemble) -> None:
     assert notes == ["1.500 s: 4800 samples were lost"]
 
 
+def test_latency_counts_from_the_windows_own_last_sample(ensemble: Ensemble) -> None:
+    """A block that came just now and whose last half second is of no concern to the window: that half second counts."""
+    samples = sound("indoor", SPEC.window_s + 0.5)
+    (event,) = listen([Block(samples=samples, arrived_s=time.monotonic())], ensemble, hop_s=1.0)
+    assert 500 <= event.latency_ms < 1500
+
+
 # --- sources ---------------------------------------------------------------------------------------------------
 
 def test_a_file_is_yielded_whole_and_at_once(wav_file: WavFile) -> None:

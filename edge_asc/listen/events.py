@@ -35,7 +35,7 @@ class SceneEvent:
     """The probability of `label`; for "unknown", of the likeliest label."""
     probabilities: Mapping[str, float]
     latency_ms: float
-    """From the arrival of the window's last sample to the answer."""
+    """From the window's last sample to the answer; at a live source the wait for the end of its block is in it."""
     has_gap: bool = False
     """Samples were lost within the window."""
     changed: bool = False

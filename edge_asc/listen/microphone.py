@@ -5,6 +5,9 @@ PortAudio's thread only copies into a bounded ring; decoding, resampling and rep
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,14 +24,16 @@ from edge_asc.listen.events import Block
 from edge_asc.listen.reopening import SteadySource
 from edge_asc.quiet import captured_stderr
 
-RING_S = 10.0
+RING_S = 5.0
 STUCK_S = 2.5
 """A microphone that delivers nothing for so long is dead."""
 _DOUBTFUL_S = 0.5
 """After so long without samples PortAudio is asked whether the stream still lives."""
-BLOCK_S = 0.03
-"""What PortAudio is asked to hand over at a time: waking up more often costs more than the sound itself."""
-_POLL_S = 0.004
+BLOCK_S = 0.05
+"""What PortAudio is asked to hand over at a time: waking up more often costs more than the sound itself. Hops are whole
+numbers of blocks, so every window waits equally long for the end of its last block: 16 ms of the paper's 9.984 s."""
+_LOOK_S = 0.25
+"""How often the reader looks up while nothing arrives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class SampleRing:
             self.n_overflows += not self._n_lost_now
             self._n_lost_now += n
             return
-        if self._n_lost_now:
+        if self._n_lost_now and n:
             self._gaps.append((self._n_written, self._n_lost_now))
             self._n_lost_now = 0
         start = self._n_written % capacity
@@ -111,6 +116,10 @@ class Microphone:
         self.n_channels = min(2, self.device.n_channels)
         self.device_rate_hz = self._usable_rate(sounddevice)
         self.ring = SampleRing(capacity=round(RING_S * self.device_rate_hz), n_channels=self.n_channels)
+        # Locked while nothing new is in the ring. Unlike a condition or an event, a plain lock is released without
+        # taking another one, so that the callback never waits.
+        self._nothing_new = threading.Lock()
+        self._nothing_new.acquire()
         try:
             with captured_stderr():
                 self._stream = sounddevice.InputStream(
@@ -120,6 +129,7 @@ class Microphone:
         except sounddevice.PortAudioError as error:
             raise DeviceError(f"the microphone {self.device.name!r} cannot be opened: {error}",
                               fix="Close other programs that use it, or choose another: edge-asc devices") from error
+        _forget_configuration()
 
     @property
     def description(self) -> str:
@@ -147,6 +157,7 @@ class Microphone:
         resampler = StreamResampler(self.device_rate_hz, self.sample_rate_hz)
         self.ring.last_write_s = time.monotonic()
         while True:
+            self._nothing_new.acquire(timeout=_LOOK_S)
             arrived_s = self.ring.last_write_s
             frames, n_lost = self.ring.read()
             if not len(frames):
@@ -155,8 +166,6 @@ class Microphone:
                     raise DeviceError(f"the microphone {self.device.name!r} has gone silent on us",
                                       found=f"no samples for {silent_s:.1f} s", wanted="a steady stream",
                                       fix="Check the plug and the sound server, then start again.")
-                # Sleep until the next block is due, then look often: it comes a little early or late.
-                time.sleep(max(_POLL_S, BLOCK_S - silent_s))
                 continue
             n_lost = round(n_lost * self.sample_rate_hz / self.device_rate_hz)
             samples = resampler.push(to_mono(frames))
@@ -166,6 +175,8 @@ class Microphone:
     def _callback(self, frames: NDArray[np.float32], n_frames: int, clock: Any, status: Any) -> None:
         del n_frames, clock
         self.ring.write(frames, lost_before=bool(status.input_overflow))
+        if self._nothing_new.locked():
+            self._nothing_new.release()
 
     def _usable_rate(self, sounddevice: ModuleType) -> int:
         try:
@@ -222,6 +233,12 @@ def refresh_devices() -> None:
     with captured_stderr():
         sounddevice._terminate()
         sounddevice._initialize()
+
+
+def _forget_configuration() -> None:
+    """Have ALSA free what it read and loaded to look for devices: its plugins pull in codecs, 11 MB on a desktop."""
+    with contextlib.suppress(OSError, AttributeError):  # where there is no ALSA
+        ctypes.CDLL("libasound.so.2").snd_config_update_free_global()
 
 
 def devices() -> list[Device]:

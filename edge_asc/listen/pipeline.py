@@ -155,7 +155,9 @@ def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
     notify = notify or (lambda message: None)
     n_events, was_silent = 0, False
     for block in source:
-        started_s = time.monotonic() if block.arrived_s is None else block.arrived_s
+        # A file's block could have come any time: its windows are timed from when they are asked for.
+        asked_s = time.monotonic()
+        block_end = windows.n_samples + block.n_lost + block.samples.size
         if block.n_lost:
             notify(f"{windows.n_samples / spec.sample_rate_hz:.3f} s: {block.n_lost} samples were lost")
         n_skipped = _n_behind(block, windows)
@@ -170,9 +172,10 @@ def listen(source: Iterable[Block], ensemble: Ensemble, *, hop_s: float = 1.0,
             was_silent = False
             n_events += 1
             probabilities = ensemble.probabilities(clamp(window.db, spec))
+            started_s = (asked_s if block.arrived_s is None
+                         else block.arrived_s - (block_end - window.end_sample) / spec.sample_rate_hz)
             yield _event(window, probabilities, ensemble, started_s)
-            if block.arrived_s is None:
-                started_s = time.monotonic()
+            asked_s = time.monotonic()
     if not n_events:
         raise _nothing_heard(windows)
 
