@@ -56,6 +56,10 @@ bench-quick: $(VENV)/.stamp   ## the guard: the ratios of benchmarks/baseline.js
 arm: $(VENV)/.stamp           ## install and listen in emulated Raspberry Pi user lands, 64 and 32 bits
 	.ci/arm
 
+.PHONY: service
+service: $(VENV)/.stamp       ## install, watch, kill and stop the systemd service, under a systemd booted in a container
+	.ci/service
+
 lint: $(VENV)/.stamp          ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
