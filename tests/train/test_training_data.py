@@ -76,7 +76,7 @@ def test_every_label_keeps_and_gives(fraction: float) -> None:
 
 def test_one_recording_cannot_be_held_out() -> None:
     windows = Windows([np.zeros((4, 1, 1), np.float32)], np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]))
-    with pytest.raises(DatasetError, match="nothing to hold out of outdoor"):
+    with pytest.raises(DatasetError, match="no recording of outdoor to hold out"):
         hold_out(windows, fraction=0.2, seed=0)
 
 

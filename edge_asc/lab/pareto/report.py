@@ -1,0 +1,78 @@
+"""The front as a section of a page: its table, its figure, and which split chose and which is reported."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from edge_asc.audit import COUNTS, MEASURES, amount
+from edge_asc.lab.pareto.experiment import SPLITS_SENTENCE, Front
+from edge_asc.lab.pareto.points import describe
+from edge_asc.report import Picture, Section, Table
+from edge_asc.train.plots import png
+
+TITLE = "Accuracy against complexity"
+_COLUMNS = ("members (% zeros in their kernels)", "variant", "macro accuracy, validation", "95 % interval",
+            "log-loss, validation", "macro accuracy, selection")
+
+
+def section(front: Front, *, stamp: str = "", commands: tuple[str, ...] = ()) -> Section:
+    """Everything about the front that fits on paper.
+
+    Args:
+        stamp: What was left out, if the experiment was scaled down.
+        commands: What to do next.
+    """
+    rows = []
+    for point, spread in zip(front.front, front.intervals, strict=True):
+        rows.append([*(in_words(name, cost) for name, cost in point.costs.items()),
+                     describe(front.pool, point.members), point.variant, f"{point.validation.macro_accuracy:.3f}",
+                     f"{spread.low:.3f} to {spread.high:.3f}", f"{point.validation.log_loss:.3f}",
+                     f"{point.selection.macro_accuracy:.3f}"])
+    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front)]))
+    return Section(heading=TITLE, text=text, table=Table(columns=[*front.rulers, *_COLUMNS], rows=rows),
+                   pictures=[Picture(png=picture(front), caption="Ensembles (grey), and those that none beats on the "
+                                     "selection split (blue); bars: 95 % over recordings")], commands=commands)
+
+
+def summary(front: Front) -> str:
+    """The hypervolume in a sentence that says what it is up to."""
+    limits = ", ".join(f"{name} = {in_words(name, limit)}" for name, limit in front.reference.items())
+    return (f"Hypervolume: {front.hypervolume:.4f} of the box up to guessing at {limits}; compare it only with fronts "
+            "of the same reference and data.")
+
+
+def picture(front: Front) -> bytes:
+    """Macro accuracy on the validation split over the first ruler, as PNG."""
+    drawn = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = drawn.add_subplot()
+    name = front.rulers[0]
+    for point in front.points:
+        axes.plot(point.costs[name], point.validation.macro_accuracy, ".", color="0.6")
+    costs, accuracy = zip(*((point.costs[name], point.validation.macro_accuracy) for point in front.front), strict=True)
+    bars = [[value - spread.low for value, spread in zip(accuracy, front.intervals, strict=True)],
+            [spread.high - value for value, spread in zip(accuracy, front.intervals, strict=True)]]
+    if len(front.rulers) == 1:
+        axes.step(costs, accuracy, where="post")
+    axes.errorbar(costs, accuracy, yerr=bars, fmt="o", color="C0", capsize=3, elinewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel(axis(name))
+    axes.set_ylabel("macro accuracy, validation split")
+    axes.grid(alpha=0.3)
+    return png(drawn)
+
+
+def axis(name: str) -> str:
+    """A ruler with what it counts and in which unit."""
+    words, unit = (COUNTS | MEASURES)[name]
+    return f"{name}: {words}" + (f", {'µs' if unit == 'us' else unit}" if unit else "")
+
+
+def in_words(name: str, value: int) -> str:
+    """A cost by that ruler as people read it."""
+    return amount(value, (COUNTS | MEASURES)[name][1])
+
+
+def _judged(front: Front) -> str:
+    first, spread = front.front[0], front.intervals[0]
+    return (f"Selection: {first.selection.n} windows. Validation: {first.validation.n} windows of "
+            f"{spread.n_recordings} recordings.")
