@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edge_asc.data.dataset_check import DatasetCheck
+    from edge_asc.data.dataset_stats import DatasetStats
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILES_SHOWN = 5
@@ -21,7 +22,7 @@ _FILES_SHOWN = 5
 
 @click.group()
 def command() -> None:
-    """Download, check, import and cache data sets."""
+    """Download, check, describe, import and cache data sets."""
 
 
 @command.command()
@@ -66,6 +67,34 @@ def check(directory: Path, published: bool | None, deep: bool, as_json: bool) ->
     else:
         _print_check(Console(), found)
     return 0 if found.ok else 1
+
+
+@command.command()
+@click.argument("directory", type=_FOLDER)
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with every clip's figures.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes. Default: one per core.")
+def stats(directory: Path, out: Path | None, as_json: bool, jobs: int | None) -> None:
+    """Clips of the data set in DIRECTORY by split, city and scene, their lengths and levels."""
+    import json
+
+    from rich.console import Console
+
+    from edge_asc.data.dataset_stats import dataset_stats
+
+    found = dataset_stats(directory, n_jobs=jobs, progress=True)
+    if out is not None:
+        try:
+            from edge_asc.train.dataset_page import write_stats_page
+        except ImportError as error:
+            raise MissingDependencyError.extra("an HTML page", "train") from error
+        write_stats_page(out, found)
+        click.echo(f"wrote {out}", err=True)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+        return
+    for split in found.splits:
+        _print_stats(Console(), found, split)
 
 
 @command.command(name="import")
@@ -146,6 +175,27 @@ def _print_check(console: Console, found: DatasetCheck) -> None:
         if len(problem.where) > _FILES_SHOWN:
             console.print(f"  ... and {len(problem.where) - _FILES_SHOWN} more; --json lists all", highlight=False)
     console.print("[bold red]not usable as it is[/]" if found.problems else "[bold green]in order[/]")
+
+
+def _print_stats(console: Console, found: DatasetStats, split: str) -> None:
+    from rich.table import Table
+
+    from edge_asc.data.dataset_stats import percentiles
+
+    counts, clips = found.counts(split), found.splits[split]
+    cities = sorted({city for own in counts.values() for city in own})
+    hours = sum(clip.length_s for clip in clips) / 3600
+    table = Table(title=f"{split}: {len(clips)} clips, {hours:.2f} hours", title_justify="left")
+    table.add_column("scene", no_wrap=True)
+    for title in (*(city or "?" for city in cities), "all", "s", "dB 5 %", "50 %", "95 %"):
+        table.add_column(title, justify="right")
+    for scene, own in counts.items():
+        here = [clip for clip in clips if clip.scene == scene]
+        level_db = percentiles([clip.level_db for clip in here])
+        table.add_row(scene or "?", *(str(own.get(city, 0)) for city in cities), str(len(here)),
+                      f"{percentiles([clip.length_s for clip in here])['p50']:g}",
+                      *(f"{level_db[name]:.1f}" for name in ("p5", "p50", "p95")))
+    console.print(table)
 
 
 def _print_counts(console: Console, columns: Mapping[str, Mapping[str, int]]) -> None:
