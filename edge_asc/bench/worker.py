@@ -20,7 +20,8 @@ from edge_asc.features import MelStream, log_mel
 from edge_asc.listen.events import Block, SceneEvent
 from edge_asc.listen.pipeline import listen
 from edge_asc.runtime import Ensemble, load_ensemble
-from edge_asc.runtime.replay import FEATURE_TOLERANCE_DB, tolerance
+from edge_asc.runtime.replay import FEATURE_TOLERANCE_DB
+from edge_asc.runtime.tolerances import tolerance
 
 
 def prepare(settings: dict[str, Any]) -> Prepared:
@@ -33,7 +34,8 @@ def prepare(settings: dict[str, Any]) -> Prepared:
     spec = ensemble.features
     window = log_mel(golden.samples, spec)
     events = _events(golden, ensemble, settings["hop_s"])
-    checks = _checks(golden, window, ensemble, next(events))
+    files = [bundle.member_bytes(member.name, ensemble.variant) for member in ensemble.members]
+    checks = _checks(golden, window, ensemble, next(events), max(map(tolerance, ensemble.members, files)))
 
     stream, hop = MelStream(spec), golden.samples[: round(settings["hop_s"] * spec.sample_rate_hz)]
     stream.push(golden.samples)
@@ -64,10 +66,10 @@ def _events(golden: Golden, ensemble: Ensemble, hop_s: float) -> Iterator[SceneE
     return listen(source(), ensemble, hop_s=hop_s)
 
 
-def _checks(golden: Golden, window: NDArray[np.float32], ensemble: Ensemble, first: SceneEvent) -> list[dict[str, Any]]:
+def _checks(golden: Golden, window: NDArray[np.float32], ensemble: Ensemble, first: SceneEvent,
+            allowed: float) -> list[dict[str, Any]]:
     n_members = len(ensemble.members)
     expected = golden.outputs[ensemble.variant][:n_members].mean(axis=0)
-    allowed = max(tolerance(member) for member in ensemble.members)
     return [
         check("features in dB", _distance(window, golden.features), FEATURE_TOLERANCE_DB),
         check("ensemble", _distance(ensemble.probabilities(window), expected), allowed),

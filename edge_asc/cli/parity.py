@@ -36,9 +36,10 @@ def command(bundle_path: str, dataset: str, run_path: str | None, weights: str |
             layer_windows: int, tflite_python: str | None, members: bool, out: str | None, as_json: bool) -> None:
     """Run every variant of BUNDLE on every runtime that is installed, on clips of DATASET, and compare.
 
-    Runtimes: LiteRT and tflite-runtime, each with and without its delegate, and TFLite Micro for int8. The reference
-    is the training run in Keras; without it, or without TensorFlow, the bundle's own float32 files.
-    The exit status is 1 if the runtimes do not agree with each other.
+    Runtimes: LiteRT and tflite-runtime, each with reference kernels, optimised ones and its delegate, and TFLite Micro
+    for int8. The reference is the training run in Keras; without it, or without TensorFlow, the bundle's own float32
+    files. The exit status is 1 if the runtimes do not agree with each other: if a layer, given the inputs that it had
+    on the reference kernels, is further from them than rounding explains, or an answer further than that can lead.
     """
     import json
 

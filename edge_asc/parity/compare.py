@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +10,16 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, ModelFileError
 from edge_asc.parity.engines import Engine
-from edge_asc.parity.layers import exposed, gaps, real, scale_of, stored_input
+from edge_asc.parity.judging import allowed_difference, is_beyond
+from edge_asc.parity.layers import exposed, gaps, real, severed, stored_input
 from edge_asc.parity.results import ENSEMBLE, FLOAT32, Answers, LayerComparison, Parity, Reference, Refusal
-from edge_asc.runtime.replay import FLOAT_TOLERANCE, INT8_DELEGATE_TOLERANCE, INT8_TOLERANCE_STEPS
-from edge_asc.tflite_file import Model, read_model
+from edge_asc.runtime.tolerances import int8_tolerance
+from edge_asc.tflite_file import read_model
 
 Float32 = NDArray[np.float32]
 Judge = Callable[[Float32], Mapping[str, float]]
 """Probabilities [n_windows, n_labels] -> figures against the truth."""
 
-FLOAT_DELEGATE_TOLERANCE = 1e-4
-"""A delegate adds up in another order."""
 _N_LAYER_WINDOWS = 4
 
 
@@ -93,10 +91,10 @@ class _Comparison:
         """All members of a variant on all engines."""
         members = [member.name for member in self.bundle.members]
         found: dict[str, list[Float32]] = {engine.name: [] for engine in self.engines}
-        step = 0.0
+        tolerances = []
         for member in members:
             data = self.bundle.member_bytes(member, variant)
-            step = max(step, _output_step(read_model(data)))
+            tolerances.append(int8_tolerance(read_model(data)))
             for engine in self.engines:
                 if engine.takes(data, variant):
                     try:
@@ -111,14 +109,15 @@ class _Comparison:
                 continue  # not meant for this variant, or refused: never an ensemble of fewer members
             plain = first if len(first) == len(rows) else rows
             self._answer(variant, engine, ENSEMBLE, np.mean(rows, axis=0), self.reference.probabilities.mean(axis=0),
-                         np.mean(plain, axis=0), _allowed(engine, step, ENSEMBLE))
+                         np.mean(plain, axis=0), float(np.mean(tolerances)))
             for number, member in enumerate(members):
                 self._answer(variant, engine, member, rows[number], self.reference.probabilities[number],
-                             plain[number], _allowed(engine, step, member))
+                             plain[number], tolerances[number])
 
     def _answer(self, variant: str, engine: Engine, member: str, found: Float32, wanted: Float32, first: Float32,
-                allowed: float | None) -> None:
+                tolerance: float) -> None:
         difference = np.abs(found.astype(np.float64) - wanted)
+        allowed = allowed_difference(engine.kernels, int8_tolerance=tolerance, is_ensemble=member == ENSEMBLE)
         self.answers.append(Answers(
             variant=variant, engine=engine.name, member=member,
             label_agreement=float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean()),
@@ -127,34 +126,31 @@ class _Comparison:
             allowed_from_first_engine=allowed, scores=dict(self.judge(found)) if self.judge else {}))
 
     def _compare_layers(self, variant: str, member: str, data: bytes) -> None:
-        """The first engine with the float network, the other engines with the first."""
-        whole, layers = exposed(data)
-        against, (wanted_file, wanted_layers) = FLOAT32, exposed(self.reference.float_files[member])
-        wanted = self._run_layers(self.engines[0], wanted_file)
-        for engine in self.engines:
+        """The first engine with the float network; each layer of the other engines, for itself, with the first."""
+        first, (whole, layers) = self.engines[0], exposed(data)
+        wanted_file, wanted_layers = exposed(self.reference.float_files[member])
+        inputs = stored_input(read_model(whole), self.layer_windows)
+        wanted = first.run(wanted_file, stored_input(read_model(wanted_file), self.layer_windows))
+        if not first.takes(data, variant):
+            return
+        outputs = first.run(whole, inputs)
+        self.layers.append(LayerComparison(variant=variant, engine=first.name, member=member, against=FLOAT32,
+                                           gaps=tuple(gaps(layers, outputs, wanted, wanted_layers))))
+        alone, sources = severed(data)
+        known = dict(zip((tensor.index for _, tensor in layers), outputs, strict=True))
+        known[read_model(data).inputs[0]] = inputs
+        for engine in self.engines[1:]:
             # What is exposed is written anew, dense: nothing is left of how a sparse file was stored.
             if engine.as_stored or not engine.takes(data, variant):
                 continue
             try:
-                found = self._run_layers(engine, whole)
+                found = engine.run(alone, *(known[index] for index in sources))
             except ModelFileError:
                 continue  # that this engine refuses the variant has been said
-            self.layers.append(LayerComparison(variant=variant, engine=engine.name, member=member, against=against,
-                                               gaps=tuple(gaps(layers, found, wanted, wanted_layers))))
-            if engine is self.engines[0]:
-                against, wanted, wanted_layers = engine.name, found, layers
-
-    def _run_layers(self, engine: Engine, whole: bytes) -> list[NDArray[Any]]:
-        return engine.run(whole, stored_input(read_model(whole), self.layer_windows))
-
-
-def _allowed(engine: Engine, step: float, member: str) -> float | None:
-    """How far an engine may be from the first one; `step` is that of int8 outputs, 0 for float."""
-    if not step:
-        return FLOAT_DELEGATE_TOLERANCE if engine.delegate else FLOAT_TOLERANCE
-    if engine.delegate:
-        return INT8_DELEGATE_TOLERANCE if member == ENSEMBLE else None
-    return INT8_TOLERANCE_STEPS * step
+            found_gaps = tuple(gaps(layers, found, outputs, layers))
+            self.layers.append(LayerComparison(
+                variant=variant, engine=engine.name, member=member, against=first.name, gaps=found_gaps,
+                beyond=next((gap for gap in found_gaps if is_beyond(gap, engine.kernels)), None)))
 
 
 def _probabilities(engine: Engine, data: bytes, windows: Float32) -> Float32:
@@ -165,8 +161,3 @@ def _probabilities(engine: Engine, data: bytes, windows: Float32) -> Float32:
     if not np.isfinite(found).all():
         raise ModelFileError(f"{engine.name} answers with something that is not a number")
     return found
-
-
-def _output_step(model: Model) -> float:
-    tensor = model.tensors[model.outputs[0]]
-    return 0.0 if tensor.dtype == np.float32 else scale_of(tensor)[0]

@@ -1,4 +1,8 @@
-"""Whatever can run a .tflite file here, behind one method: inputs as stored -> all outputs as stored."""
+"""Whatever can run a .tflite file here, behind one method: inputs as stored -> all outputs as stored.
+
+The reference kernels come first: they are TFLite's definition of what an operator computes, written without any
+optimisation, and what all others are held against (edge_asc.parity.judging).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ _START_S = 60
 
 
 class _Run(Protocol):
-    def __call__(self, data: bytes, inputs: NDArray[Any], *, delegate: bool) -> list[NDArray[Any]]: ...
+    def __call__(self, data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +39,11 @@ class Engine:
     """One way to run a file."""
 
     name: str
-    """LiteRT and tflite-runtime: as they are, with their delegate; "built-in": with their own kernels alone; "as
-    stored": those on the sparse file as it is."""
+    """LiteRT and tflite-runtime: as they are, with their delegate; "built-in": with their own, optimised kernels alone;
+    "reference": with those that define the arithmetic; "as stored": built-in ones on the sparse file as it is."""
     run_file: _Run
-    delegate: bool = False
+    kernels: str
+    """A key of `worker.KERNELS`."""
     as_stored: bool = False
     """Sparse files are given to the runtime as they are; otherwise expanded first, as edge-asc runs them."""
     int8_only: bool = False
@@ -49,8 +54,8 @@ class Engine:
             return False
         return not self.as_stored or is_sparse(data)
 
-    def run(self, data: bytes, inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """[n, ...] of the input's type -> for each output [n, ...], as stored.
+    def run(self, data: bytes, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """For each input [n, ...] of its type -> for each output [n, ...], as stored.
 
         Raises:
             ModelFileError: The runtime refuses the file.
@@ -59,7 +64,7 @@ class Engine:
             data = densify(data)
         try:
             with captured_stderr() as captured:
-                return self.run_file(data, inputs, delegate=self.delegate)
+                return self.run_file(data, list(inputs), kernels=self.kernels)
         except (ValueError, RuntimeError) as error:
             reason = (str(error).strip() or captured().strip() or "no reason given").splitlines()[0]
             raise ModelFileError(f"{self.name} refuses this file: {reason[:200]}") from error
@@ -67,7 +72,7 @@ class Engine:
 
 @contextmanager
 def installed_engines(*, tflite_python: str | Path | None = None) -> Iterator[list[Engine]]:
-    """All engines of this machine. The first runs without a delegate and is what the others are compared with.
+    """All engines of this machine. The first has reference kernels and is what the others are compared with.
 
     Args:
         tflite_python: A Python interpreter with tflite-runtime, if this one has none; EDGE_ASC_TFLITE_PYTHON if None.
@@ -78,29 +83,34 @@ def installed_engines(*, tflite_python: str | Path | None = None) -> Iterator[li
     with ExitStack() as stack:
         engines = []
         if (litert := _module("litert")) is not None:
-            engines += _of(litert, "LiteRT", as_stored=True)
+            engines += _of(_run_here(litert), "LiteRT", as_stored=True)
         tflite_python = tflite_python or os.environ.get(TFLITE_PYTHON)
         if (here := _module("tflite-runtime")) is not None:
-            engines += _of(here, "tflite-runtime", as_stored=litert is None)
+            engines += _of(_run_here(here), "tflite-runtime", as_stored=litert is None)
         elif tflite_python:
             run = stack.enter_context(_elsewhere(Path(tflite_python)))
-            engines += [Engine(name="tflite-runtime built-in", run_file=run),
-                        Engine(name="tflite-runtime", run_file=run, delegate=True)]
+            engines += _of(run, "tflite-runtime", as_stored=False)
         if not engines:
             find_interpreter()
         if (micro := _micro()) is not None:
-            engines.append(Engine(name="TFLite Micro", run_file=micro, int8_only=True))
+            engines.append(Engine(name="TFLite Micro", run_file=micro, kernels="reference", int8_only=True))
         yield engines
 
 
-def _of(module: ModuleType, name: str, *, as_stored: bool) -> list[Engine]:
-    def run(data: bytes, inputs: NDArray[Any], *, delegate: bool) -> list[NDArray[Any]]:
-        return worker.run(module, data, inputs, delegate=delegate)
-
-    engines = [Engine(name=f"{name} built-in", run_file=run), Engine(name=name, run_file=run, delegate=True)]
+def _of(run: _Run, name: str, *, as_stored: bool) -> list[Engine]:
+    engines = [Engine(name=f"{name} reference", run_file=run, kernels="reference"),
+               Engine(name=f"{name} built-in", run_file=run, kernels="built-in"),
+               Engine(name=name, run_file=run, kernels="delegate")]
     if as_stored:
-        engines.append(Engine(name=f"{name} as stored", run_file=run, as_stored=True))
+        engines.append(Engine(name=f"{name} as stored", run_file=run, kernels="built-in", as_stored=True))
     return engines
+
+
+def _run_here(module: ModuleType) -> _Run:
+    def run(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:
+        return worker.run(module, data, inputs, kernels=kernels)
+
+    return run
 
 
 def _module(name: str) -> ModuleType | None:
@@ -134,13 +144,13 @@ def _elsewhere(python: Path) -> Iterator[_Run]:
             values: dict[str, Any] = json.loads(line)
             return values
 
-        def run(data: bytes, inputs: NDArray[Any], *, delegate: bool) -> list[NDArray[Any]]:
+        def run(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:
             assert process.stdin is not None
-            paths = {name: str(Path(folder) / name) for name in ("data", "inputs.npy", "out.npz")}
+            paths = {name: str(Path(folder) / name) for name in ("data", "inputs.npz", "out.npz")}
             Path(paths["data"]).write_bytes(data)
-            np.save(paths["inputs.npy"], inputs)
-            request = {"data": paths["data"], "inputs": paths["inputs.npy"], "out": paths["out.npz"],
-                       "delegate": delegate}
+            np.savez(paths["inputs.npz"], *inputs)
+            request = {"data": paths["data"], "inputs": paths["inputs.npz"], "out": paths["out.npz"],
+                       "kernels": kernels}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             if error := answer().get("error"):
@@ -168,15 +178,16 @@ def _micro() -> _Run | None:
     except ImportError:
         return None
 
-    def run(data: bytes, inputs: NDArray[Any], *, delegate: bool) -> list[NDArray[Any]]:
-        del delegate  # there is none
+    def run(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:
+        del kernels  # there is one kind
         model = read_model(data)
         # Room for every tensor at once: outputs in the middle of a network stay alive to its end.
         n_bytes = sum(tensor.n_elements * tensor.dtype.itemsize for tensor in model.tensors if tensor.data is None)
         interpreter = runtime.Interpreter.from_bytes(data, arena_size=(1 << 21) + 2 * n_bytes)
         rows: list[list[NDArray[Any]]] = [[] for _ in model.outputs]
-        for window in inputs:
-            interpreter.set_input(window[np.newaxis], 0)
+        for values in zip(*inputs, strict=True):
+            for number, value in enumerate(values):
+                interpreter.set_input(value[np.newaxis], number)
             interpreter.invoke()
             for number, row in enumerate(rows):
                 row.append(interpreter.get_output(number)[0])

@@ -57,6 +57,26 @@ def exposed(data: bytes) -> tuple[bytes, list[tuple[Operator, Tensor]]]:
     return write_model(dataclasses.replace(model, outputs=tuple(tensor.index for _, tensor in layers))), layers
 
 
+def severed(data: bytes) -> tuple[bytes, list[int]]:
+    """The same operators, each for itself: its inputs are inputs of the file, its output is an output.
+
+    Returns:
+        The file, and for each of its inputs the tensor of the network, by its index, that belongs there.
+    """
+    model = read_model(data)
+    tensors, copies, operators = list(model.tensors), dict(zip(model.inputs, model.inputs, strict=True)), []
+    for operator in model.operators:
+        for index in operator.inputs:
+            if index >= 0 and tensors[index].data is None and index not in copies:
+                copies[index] = len(tensors)
+                tensors.append(dataclasses.replace(tensors[index], index=len(tensors)))
+        operators.append(dataclasses.replace(operator, inputs=tuple(copies.get(i, i) for i in operator.inputs)))
+    alone = dataclasses.replace(model, tensors=tuple(tensors), operators=tuple(operators),
+                                inputs=tuple(copies.values()),
+                                outputs=tuple(index for operator in operators for index in operator.outputs))
+    return write_model(alone), list(copies)
+
+
 def gaps(layers: Sequence[tuple[Operator, Tensor]], found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]],
          wanted_layers: Sequence[tuple[Operator, Tensor]]) -> list[LayerGap]:
     """Layer by layer, how far `found` is from `wanted`, in steps of the tensors of `found`.
@@ -78,6 +98,8 @@ def gaps(layers: Sequence[tuple[Operator, Tensor]], found: Sequence[NDArray[Any]
         step = scale_of(tensor)[0] if mine.dtype != np.float32 else float(np.abs(b).max()) * FLOAT_STEP
         difference = np.abs(a.astype(np.float64) - b) / (step or 1.0)
         result.append(LayerGap(position=position, operator=operator.name, shape=tensor.shape[1:], step=step,
+                               is_int8=mine.dtype == np.int8, n_values=mine.size,
+                               n_different=int(np.count_nonzero(difference)),
                                largest_steps=float(difference.max()), mean_steps=float(difference.mean())))
     return result
 

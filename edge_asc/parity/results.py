@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENSEMBLE, FLOAT32 = "ensemble", "float32"
-_ROUNDING = 1e-3
-"""Steps are counted in real numbers; one step is not always 1.0 exactly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +61,16 @@ class LayerGap:
     shape: tuple[int, ...]
     step: float
     """One quantisation step of this layer's output; of a float layer 2^-14 of its largest magnitude."""
+    is_int8: bool
+    n_values: int
+    n_different: int
+    """Values that are not the same."""
     largest_steps: float
     mean_steps: float
+
+    def __str__(self) -> str:
+        return (f"layer {self.position} {self.operator} is up to {self.largest_steps:.3g} steps away in "
+                f"{self.n_different} of {self.n_values} values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +81,16 @@ class LayerComparison:
     engine: str
     member: str
     against: str
-    """The name of the first engine (same variant), or "float32": the member's float32 network on the first engine."""
+    """"float32": the member's float32 network, both on the first engine; or the name of the first engine, and each
+    layer for itself, given the inputs that it had there."""
     gaps: tuple[LayerGap, ...]
+    beyond: LayerGap | None = None
+    """The first layer that is further from the first engine than rounding explains (edge_asc.parity.judging)."""
 
     @property
     def first_beyond_a_step(self) -> LayerGap | None:
         """The first layer that differs by more than one step anywhere."""
-        return next((gap for gap in self.gaps if gap.largest_steps > 1 + _ROUNDING), None)
+        return next((gap for gap in self.gaps if gap.largest_steps > 1.001), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +125,8 @@ class Parity:
         found = [f"{each.variant} on {each.engine}, {each.member}: {each.from_first_engine:.2g} from "
                  f"{self.engines[0]}, at most {each.allowed_from_first_engine:.2g} allowed"
                  for each in self.answers if not each.agrees]
+        found += [f"{each.variant} on {each.engine}, {each.member}: {each.beyond} when given what it was "
+                  f"given on {each.against}" for each in self.layers if each.beyond]
         return found + [f"{each.variant} on {each.engine}, {each.member}: {each.reason}" for each in self.refusals]
 
     def ensembles(self) -> list[Answers]:

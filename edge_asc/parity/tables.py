@@ -6,21 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_asc.parity.results import ENSEMBLE, Answers, LayerComparison, LayerGap, Parity
+from edge_asc.parity.results import ENSEMBLE, FLOAT32, Answers, LayerComparison, LayerGap, Parity
 from edge_asc.report import Picture, Section, Table, write_page
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _ANSWERS = ("accuracy", "log-loss", "same label", "largest", "mean", "from first", "agrees")
-_LAYERS = ("member", "first beyond a step", "steps", "worst layer", "steps", "last, steps")
+_LAYERS = ("member", "first beyond a step", "steps", "worst layer", "steps", "of values", "agrees")
 LEAST_WIDTH = 112
 """Columns of a terminal below which numbers would be cut off."""
 EXPLANATION = """accuracy is the macro accuracy; same label, largest and mean (difference of a probability) compare with
 the reference; from first is the largest difference from the same variant on the first runtime of the list, and agrees
 says whether that is within what is allowed."""
-LAYERS_EXPLANATION = """The first runtime is compared with the float32 network, the others with the first. A step is one
-quantisation step of the layer's output; for float layers, which have none, 2^-14 of the layer's largest magnitude."""
+LAYERS_EXPLANATION = """The first runtime is compared with the float32 network, layer after layer; the others with the
+first, each layer for itself, given the inputs that it had there. A step is one quantisation step of the layer's output;
+for float layers, which have none, 2^-14 of the layer's largest magnitude. agrees: no layer is further away than
+rounding explains."""
 
 
 def answer_table(parity: Parity) -> Table:
@@ -89,10 +91,11 @@ def _scores(scores: Mapping[str, float]) -> list[str]:
 
 def _layers(each: LayerComparison) -> list[str]:
     first, worst = each.first_beyond_a_step, _worst(each)
+    verdict = "" if each.against == FLOAT32 else "NO" if each.beyond else "yes"
     if not worst.largest_steps:
-        return [each.member, "same bits", "", "", "", ""]
+        return [each.member, "same bits", "", "", "", "", verdict]
     return [each.member, _name(first) if first else "none", f"{first.largest_steps:.3g}" if first else "",
-            _name(worst), f"{worst.largest_steps:.3g}", f"{each.gaps[-1].largest_steps:.3g}"]
+            _name(worst), f"{worst.largest_steps:.3g}", f"{worst.n_different / worst.n_values:.2%}", verdict]
 
 
 def _name(gap: LayerGap) -> str:
@@ -100,14 +103,18 @@ def _name(gap: LayerGap) -> str:
 
 
 def _worst(each: LayerComparison) -> LayerGap:
-    return max(each.gaps, key=lambda gap: gap.largest_steps)
+    return max(each.gaps, key=lambda gap: (round(gap.largest_steps, 2), gap.n_different / gap.n_values))
+
+
+def _rank(each: LayerComparison) -> tuple[bool, float]:
+    return each.beyond is not None, _worst(each).largest_steps
 
 
 def _most_different(parity: Parity) -> Iterable[LayerComparison]:
     chosen: dict[tuple[str, str], LayerComparison] = {}
     for each in parity.layers:
         key = each.variant, each.engine
-        if key not in chosen or _worst(each).largest_steps > _worst(chosen[key]).largest_steps:
+        if key not in chosen or _rank(each) > _rank(chosen[key]):
             chosen[key] = each
     return chosen.values()
 

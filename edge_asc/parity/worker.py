@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+KERNELS = {"reference": "BUILTIN_REF", "built-in": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "delegate": "AUTO"}
+"""Which kernels compute -> the runtime's word for it."""
 
-def run(module: Any, data: bytes, inputs: Any, *, delegate: bool) -> list[Any]:
+
+def run(module: Any, data: bytes, inputs: list[Any], *, kernels: str) -> list[Any]:
     """All outputs of a network.
 
     Args:
         module: `ai_edge_litert.interpreter` or `tflite_runtime.interpreter`.
         data: The .tflite file.
-        inputs: [n, ...] of the input's own type, one window after the other.
-        delegate: Whether the runtime may use its default delegate.
+        inputs: For each input [n, ...] of its own type, one window after the other.
+        kernels: A key of `KERNELS`.
 
     Returns:
         For each output [n, ...], as stored.
@@ -30,15 +33,15 @@ def run(module: Any, data: bytes, inputs: Any, *, delegate: bool) -> list[Any]:
     Raises:
         ValueError, RuntimeError: The runtime refuses the file.
     """
-    kinds = module.OpResolverType
-    kind = kinds.AUTO if delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    kind = getattr(module.OpResolverType, KERNELS[kernels])
     interpreter = module.Interpreter(model_content=data, num_threads=1, experimental_op_resolver_type=kind)
     interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
+    sources = [detail["index"] for detail in interpreter.get_input_details()]
     targets = [detail["index"] for detail in interpreter.get_output_details()]
     rows: list[list[Any]] = [[] for _ in targets]
-    for window in inputs:
-        interpreter.set_tensor(source, window[np.newaxis])
+    for values in zip(*inputs, strict=True):
+        for source, value in zip(sources, values, strict=True):
+            interpreter.set_tensor(source, value[np.newaxis])
         interpreter.invoke()
         for row, target in zip(rows, targets, strict=True):
             row.append(interpreter.get_tensor(target)[0])
@@ -46,7 +49,7 @@ def run(module: Any, data: bytes, inputs: Any, *, delegate: bool) -> list[Any]:
 
 
 def serve(module_name: str) -> None:
-    """Answer requests {"data", "inputs", "out", "delegate"} (paths) until standard input ends."""
+    """Answer requests {"data", "inputs", "out" (paths), "kernels"} until standard input ends."""
     module = importlib.import_module(module_name)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
@@ -54,7 +57,9 @@ def serve(module_name: str) -> None:
         answer = {}
         try:
             data = Path(request["data"]).read_bytes()
-            outputs = run(module, data, np.load(request["inputs"]), delegate=request["delegate"])
+            with np.load(request["inputs"]) as arrays:
+                inputs = [arrays[name] for name in arrays.files]
+            outputs = run(module, data, inputs, kernels=request["kernels"])
             np.savez(request["out"], *outputs)
         except (ValueError, RuntimeError) as error:
             answer = {"error": str(error)}

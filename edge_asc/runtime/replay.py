@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 from edge_asc.bundle import Bundle, Golden
 from edge_asc.features import log_mel
 from edge_asc.runtime.ensemble import load_ensemble
-from edge_asc.runtime.member import Member
+from edge_asc.runtime.tolerances import tolerance
 
 FEATURE_TOLERANCE_DB = 1e-3
 """Room for another FFT library; NumPy's own differ by some 1e-6 dB."""
-FLOAT_TOLERANCE = 1e-5
-INT8_TOLERANCE_STEPS = 2
-"""Of the int8 output. The built-in kernels of LiteRT, tflite-runtime and TFLite Micro agree bit for bit; what is left
-is an input value that falls on the other side of a rounding."""
-INT8_DELEGATE_TOLERANCE = 0.1
-"""Of the ensemble's probabilities. XNNPACK rounds each int8 layer in its own way and that adds up: single members of
-random weights were seen 60 steps of 1/256 away from the built-in kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +69,16 @@ def verify_bundle(bundle: Bundle, *, variants: Sequence[str] | None = None, engi
     for wanted in variants or (None,):
         plain = load_ensemble(bundle, variant=wanted, engine=engine, delegate=False, notify=notify)
         outputs = golden.outputs[plain.variant]
-        for member, expected in zip(plain.members, outputs, strict=True):
-            checks.append(Check(name=f"{plain.variant} {member.name}", tolerance=tolerance(member),
+        files = [bundle.member_bytes(member.name, plain.variant) for member in plain.members]
+        for member, data, expected in zip(plain.members, files, outputs, strict=True):
+            checks.append(Check(name=f"{plain.variant} {member.name}", tolerance=tolerance(member, data),
                                 difference=_distance(member.probabilities(window), expected)))
         as_run = load_ensemble(bundle, variant=wanted, engine=engine, notify=notify)
         with_delegate = ", with delegate" if any(member.uses_delegate for member in as_run.members) else ""
         checks.append(Check(name=f"{plain.variant} ensemble{with_delegate}",
-                            tolerance=max(tolerance(member) for member in as_run.members),
+                            tolerance=max(map(tolerance, as_run.members, files)),
                             difference=_distance(as_run.probabilities(window), outputs.mean(axis=0))))
     return checks
-
-
-def tolerance(member: Member) -> float:
-    """How far a probability may be from the recorded one."""
-    if not member.output_step:
-        return FLOAT_TOLERANCE
-    return INT8_DELEGATE_TOLERANCE if member.uses_delegate else INT8_TOLERANCE_STEPS * member.output_step
 
 
 def _distance(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
