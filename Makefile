@@ -38,8 +38,8 @@ firmware: $(VENV)/.stamp system-packages      ## a bundle (BUNDLE=... or the one
 
 .PHONY: soak
 soak: $(VENV)/.stamp system-packages          ## a day of sound in minutes, then half an hour at a microphone
-	$(BIN)/python benchmarks/soak.py --json benchmarks/soak.json
-	$(BIN)/python benchmarks/soak.py --microphone --json benchmarks/soak_microphone.json
+	$(BIN)/python -m benchmarks.soak --json benchmarks/soak.json
+	$(BIN)/python -m benchmarks.soak_microphone --json benchmarks/soak_microphone.json
 
 bundle: $(VENV)/.stamp        ## the bundle in the box, from RECORDINGS=recordings.csv: hours
 	@test -n "$(RECORDINGS)" || { echo "usage: make bundle RECORDINGS=recordings.csv" >&2; exit 2; }

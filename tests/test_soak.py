@@ -15,9 +15,9 @@ from tests.program import BUNDLE, ROOT, environment
 @pytest.mark.tool
 def test_half_an_hour_leaves_nothing_behind() -> None:
     require_program("mosquitto")
-    program = [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--bundle", str(BUNDLE)]
+    program = [sys.executable, "-m", "benchmarks.soak", "--bundle", str(BUNDLE)]
     done = subprocess.run([*program, "--hours", "0.6", "--look-every", "240"], capture_output=True, text=True,
-                          check=False, env=environment())
+                          check=False, env=environment(), cwd=ROOT)
     result = json.loads(done.stdout)
     assert result["errors"] == []
     assert done.returncode == 0
