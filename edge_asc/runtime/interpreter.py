@@ -88,8 +88,8 @@ def _dense(data: bytes, name: str) -> bytes:
     from edge_asc import tflite_file
 
     try:
-        tflite_file.read_model(data)  # refuses damage that would abort the process inside the interpreter
-        return tflite_file.densify(data) if tflite_file.is_sparse(data) else data
+        model = tflite_file.read_model(data)  # refuses damage that would abort the process inside the interpreter
+        return tflite_file.write_model(model) if any(tensor.is_sparse for tensor in model.tensors) else data
     except ModelFileError as error:
         raise ModelFileError(f"{name}: {error}") from error
 
