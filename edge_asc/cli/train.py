@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edge_asc.cli.figures import print_evaluation
-from edge_asc.errors import MissingDependencyError
+from edge_asc.errors import EdgeAscError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from edge_asc.train.progress import Reporter
     from edge_asc.train.run import Run
 
 
@@ -27,12 +31,16 @@ if TYPE_CHECKING:
 @click.option("--folds", "n_folds", type=click.IntRange(2), metavar="N", help="Leave recordings out instead: N "
               "runs, each trained without a part of the training recordings and judged on that part.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes that compute features. [one per core]")
+@click.option("--mlflow", "mlflow_uri", metavar="URI", help="Also keep the run in MLflow: a tracking server, or a "
+              "folder such as file:/srv/mlruns.")
 def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...], scale: float | None, members: str,
-            n_folds: int | None, jobs: int | None) -> None:
+            n_folds: int | None, jobs: int | None, mlflow_uri: str | None) -> None:
     """Train and prune an ensemble on DATASET as a recipe says.
 
     A member that is finished is not trained again; Ctrl-C leaves a run that the same command goes on with.
     """
+    if n_folds is not None and mlflow_uri is not None:
+        raise click.UsageError("--mlflow keeps a single run, --folds makes several.")
     from edge_asc.train.recipes import load_recipe, override, scaled
 
     recipe = load_recipe(recipe_name)
@@ -52,9 +60,30 @@ def command(dataset: str, recipe_name: str, out: str, settings: tuple[str, ...],
         print_evaluation(evaluation)
         click.echo(f"The folds, these figures and every single answer are in {out}.")
         return
-    with reporter() as progress:
-        run = train_ensemble(recipe, dataset, out, progress=progress, n_jobs=jobs, members=names)
+    with reporter() as progress, _tracked(progress, mlflow_uri, Path(out)) as told:
+        run = train_ensemble(recipe, dataset, out, progress=told, n_jobs=jobs, members=names)
     _report(run)
+
+
+@contextmanager
+def _tracked(progress: Reporter, uri: str | None, out: Path) -> Iterator[Reporter]:
+    """The reporter itself, or one that keeps MLflow up to date as well."""
+    if uri is None:
+        yield progress
+        return
+    try:
+        from edge_asc.train.mlflow_sink import MlflowSink, Tracked
+    except ImportError as error:
+        raise MissingDependencyError.extra("--mlflow", "mlflow") from error
+    sink, status = MlflowSink(uri, out, progress=progress), "KILLED"
+    try:
+        yield Tracked(progress, sink)
+        status = "FINISHED"
+    except EdgeAscError:
+        status = "FAILED"
+        raise
+    finally:
+        sink.end(status)
 
 
 def _report(run: Run) -> None:

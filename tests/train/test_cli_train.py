@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.program import assert_one_error, command_line, edge_asc, environment
 from tests.train import tiny_sounds
@@ -32,11 +33,13 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ctrl_c_leaves_a_run_that_the_same_command_goes_on_with(sounds: Path, recipe_file: Path,
-                                                               tmp_path: Path) -> None:
+                                                               tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # to read the store here
     out = tmp_path / "run"
     # More epochs than it can finish between the second one and the signal.
     arguments = ("train", sounds, "--recipe", recipe_file, "-o", out, "--members", "v1", "--jobs", 1,
-                 "--set", "training.epochs=20")
+                 "--set", "training.epochs=20", "--mlflow", f"file:{tmp_path / 'store'}")
     program = subprocess.Popen(command_line(*arguments), stderr=subprocess.PIPE, text=True, env=TERMINAL)
     table = out / "members/v1/history.csv"
     deadline_s = time.monotonic() + 200
@@ -57,6 +60,9 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_goes_on_with(sounds: Path, re
     assert "last (" in done.stdout
     assert "chosen on the very windows" in done.stdout
     assert f"Next: edge-asc convert {out}" in done.stdout
+    client = MlflowClient(tracking_uri=f"file:{tmp_path / 'store'}")
+    runs = client.search_runs([client.get_experiment_by_name("edge-asc").experiment_id])
+    assert {run.info.run_name: run.info.status for run in runs} == {"run": "FINISHED", "v1": "FINISHED"}
 
 
 def test_bad_input_is_one_line(sounds: Path, recipe_file: Path, tmp_path: Path) -> None:
@@ -69,3 +75,4 @@ def test_bad_input_is_one_line(sounds: Path, recipe_file: Path, tmp_path: Path) 
     assert_one_error(edge_asc("train", tmp_path / "none", "-o", tmp_path / "out", "--recipe", recipe_file,
                               env=TERMINAL), "no such data set")
     assert edge_asc("train", sounds, "--recipe", recipe_file).returncode == 2
+    assert edge_asc(*arguments, recipe_file, "--folds", 2, "--mlflow", "file:x", env=TERMINAL).returncode == 2
