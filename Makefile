@@ -34,7 +34,7 @@ test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
 
 firmware: $(VENV)/.stamp system-packages      ## a bundle (BUNDLE=... or the one in the box) as C on emulated microcontrollers
 	$(BIN)/edge-asc firmware $(BUNDLE) --out out/firmware
-	$(BIN)/edge-asc firmware verify out/firmware --board stm32f405
+	$(BIN)/edge-asc firmware verify out/firmware --windows 200 --emulated-windows 3 --goals --board stm32f405
 
 .PHONY: soak
 soak: $(VENV)/.stamp system-packages          ## a day of sound in minutes, then half an hour at a microphone

@@ -64,6 +64,12 @@ def _instructions(result: Result | None, core: str, *, tflite_micro: str, wanted
                  wanted=wanted, found=result.ensemble_instructions / MILLION)]
 
 
+def missed_goals(verification: Verification) -> list[str]:
+    """Every goal that was not reached, in words."""
+    return [f"{goal.what}: {goal.found:.1f} {goal.unit}, the goal is {goal.wanted:g}"
+            for goal in goals(verification) if not goal.is_reached]
+
+
 def goals_table(verification: Verification) -> str:
     """Lines of text; empty if there is nothing to compare."""
     found = goals(verification)

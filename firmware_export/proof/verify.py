@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +109,14 @@ class _Questions:
     probabilities: NDArray[np.float32]
     """Of the first window."""
 
+    def first(self, n: int) -> _Questions:
+        """The same with the first n windows only."""
+        outputs = None if self.outputs is None else self.outputs[:n]
+        return replace(self, windows=self.windows[:n], outputs=outputs)
+
 
 def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str], n_windows: int = 3,
-                  count: bool = True) -> Verification:
+                  n_emulated_windows: int | None = None, count: bool = True) -> Verification:
     """Build, run, compare and measure.
 
     Args:
@@ -119,6 +124,7 @@ def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str],
         bundle: What it was exported from.
         targets: Names in `build.TARGETS`.
         n_windows: How many windows each member is run on, the golden one first.
+        n_emulated_windows: How many of these on emulated targets, which are slow; by default all.
         count: Whether instructions are counted on emulated targets.
 
     Raises:
@@ -132,7 +138,9 @@ def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str],
         questions.windows.tofile(work / "windows.bin")
         questions.windows[:1].tofile(work / "window.bin")
         counter = build_counter(work) if count and any(TARGETS[name].is_bare for name in targets) else None
-        results = tuple(_Examination(exported, TARGETS[name], work, counter).result(questions) for name in targets)
+        few = questions.first(n_emulated_windows or n_windows)
+        results = tuple(_Examination(exported, target, work, counter).result(few if target.is_bare else questions)
+                        for target in map(TARGETS.__getitem__, targets))
     label = exported.labels[int(questions.probabilities.argmax())]
     return Verification(exported=exported, judge=judge_name(), wanted_label=label, results=results)
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_asc.errors import EdgeAscError
+from firmware_export.network.read import read_network
 from firmware_export.proof.build import TARGETS
 from tests.conftest import require_program
 from tests.firmware.exports import ERROR, MORE, Library, emulated_outputs, write_networks
 from tests.firmware.native import SANITIZERS
-from tests.firmware.networks import COLUMNS, ROWS, SHAPES, judged, network_bytes
+from tests.firmware.networks import COLUMNS, LABELS, ROWS, SHAPES, judged, network_bytes
 
 pytestmark = pytest.mark.tool
 NETWORKS = [(shape, seed, density) for shape in SHAPES for seed, density in ((0, 0.2), (1, 0.5), (2, 1.0))]
@@ -79,6 +81,30 @@ def test_every_kernel_of_microcontrollers_gives_the_same_bits(networks: list[byt
         require_program(program)
     members = write_networks(tmp_path, networks, arena_bytes=6_000, tile=16)
     assert np.array_equal(emulated_outputs(tmp_path, target, members, _windows(5)), answers)
+
+
+def test_what_comes_through_of_damaged_files_is_computed_as_tflite_micro_computes_it(tmp_path: Path) -> None:
+    """An error or the right C: never silently the wrong one."""
+    rng, shapes = np.random.default_rng(0), sorted(SHAPES)
+    sound = {shape: network_bytes(shape, 0) for shape in shapes}
+    accepted: list[bytes] = []
+    n_refused = 0
+    while len(accepted) < 60:
+        damaged = bytearray(sound[shapes[rng.integers(len(shapes))]])
+        for at in rng.integers(len(damaged), size=rng.integers(1, 4)):
+            damaged[at] = rng.integers(256)
+        try:
+            network = read_network(bytes(damaged), name="damaged")
+        except EdgeAscError:
+            n_refused += 1
+            continue
+        shape = network.activations[network.input].shape, network.activations[network.output].shape
+        if shape == ((ROWS, COLUMNS, 1), (LABELS, 1, 1)):  # the others cannot stand in one library
+            accepted.append(bytes(damaged))
+    assert n_refused > len(accepted)
+    library = Library(tmp_path, write_networks(tmp_path, accepted))
+    for index, data in enumerate(accepted):
+        assert np.array_equal(library.outputs(index, _windows(3)), judged(data, _windows(3))), f"file {index}"
 
 
 def test_sanitizers_find_nothing(networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path) -> None:

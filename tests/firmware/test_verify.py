@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -16,14 +17,17 @@ from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, VerificationError
 from edge_asc.spec import FeatureSpec
 from firmware_export.boards.board import find_board
+from firmware_export.emit.levels import InputQuantization
 from firmware_export.export import export_bundle
 from firmware_export.output.exported import Exported
 from firmware_export.proof.accuracy import measure_accuracy
 from firmware_export.proof.build import PORTS, TARGETS, compile_program
 from firmware_export.proof.elf import footprint
 from firmware_export.proof.emulate import build_counter, run_program
+from firmware_export.proof.goals import goals_table, missed_goals
+from firmware_export.proof.judge import real_windows, trial_windows
 from firmware_export.proof.report import verification_json, verification_table
-from firmware_export.proof.verify import Verification, verify_export
+from firmware_export.proof.verify import Result, Verification, verify_export
 from tests.conftest import require_program
 from tests.firmware.native import FRONTEND, SANITIZERS, C, compile_c, write_features
 from tests.program import BUNDLE, assert_one_error, edge_asc
@@ -68,6 +72,42 @@ def test_every_target_agrees(export: Exported, target: str) -> None:
         assert result.tables_bytes < result.flash_bytes < result.tables_bytes + 24 * 1024
     if not TARGETS[target].fixed_point and TARGETS[target].is_bare:
         assert result.state_bytes == export.sizes()["ram_state_bytes"]
+
+
+def test_windows_of_all_kinds_and_fewer_of_them_on_emulated_parts(export: Exported) -> None:
+    _require("m4f")
+    bundle = Bundle.load(BUNDLE)
+    windows = trial_windows(bundle, export.input, 9)
+    recordings = list(itertools.islice(real_windows(export.features, export.input), 2))
+    assert np.array_equal(windows[3], recordings[0])
+    assert np.array_equal(windows[6], recordings[1])
+    assert len(np.unique(windows, axis=0)) == 9
+    verification = verify_export(export, bundle=bundle, targets=["host", "m4f"], count=False, n_windows=9,
+                                 n_emulated_windows=2)
+    assert verification.problems() == []
+    assert [result.n_windows for result in verification.results] == [9, 2]
+
+
+def test_the_recordings_in_the_box_give_more_than_a_hundred_windows() -> None:
+    n = sum(1 for _ in real_windows(FeatureSpec(), InputQuantization(scale=0.5, zero_point=0)))
+    assert n > 150
+
+
+def test_goals_are_those_of_the_papers_ensemble_and_missed_ones_are_named(export: Exported) -> None:
+    names = ("v1", "v2", "v3", "v4", "v5", "i1")
+    ensemble = dataclasses.replace(export, members=names, features=FeatureSpec())
+
+    def verification(ram_bytes: int, n_instructions: int) -> Verification:
+        m4f = Result(target=TARGETS["m4f"], static_ram_bytes=ram_bytes, tables_bytes=200_000, flash_bytes=250_000,
+                     frontend_instructions_per_s=5e6, member_instructions=dict.fromkeys(names, n_instructions))
+        return Verification(exported=ensemble, judge="", wanted_label="", results=(m4f,))
+
+    assert missed_goals(verification(65_536, 48_000_000)) == []
+    assert missed_goals(verification(65_537, 50_000_000)) == [
+        "RAM, everything: 64.0 KiB, the goal is 64",
+        "ensemble on Cortex-M4F, per window: 300.0 M instructions, the goal is 290"]
+    assert "NOT reached" in goals_table(verification(0, 50_000_000))
+    assert goals_table(Verification(exported=export, judge="", wanted_label="", results=())) == ""
 
 
 def test_counting_is_repeatable_and_changes_no_answer(export: Exported) -> None:
