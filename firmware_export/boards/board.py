@@ -24,14 +24,14 @@ class Core:
     cycles_per_instruction: float
     """A rough figure for estimates: pipeline and flash wait states depend on the part and its settings."""
     has_fpu: bool
-    instructions_per_multiplication: float = 3.5
+    instructions_per_multiplication: float = 2.9
     """Of the networks, for estimates: counted by QEMU on the 5V + 1I ensemble; Xtensa's is that of RV32."""
     frontend_instructions_per_s: float = 5.2e6
     """Per second of audio, likewise."""
 
 
 CORTEX_M0PLUS = Core(name="Cortex-M0+", gcc_flags=("-mcpu=cortex-m0plus", "-mthumb"), cycles_per_instruction=1.6,
-                     has_fpu=False, instructions_per_multiplication=19.0, frontend_instructions_per_s=26.4e6)
+                     has_fpu=False, instructions_per_multiplication=10.2, frontend_instructions_per_s=26.4e6)
 CORTEX_M4F = Core(name="Cortex-M4F", gcc_flags=("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
                   cycles_per_instruction=1.4, has_fpu=True)
 CORTEX_M7 = Core(name="Cortex-M7", gcc_flags=("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-d16"),
@@ -39,9 +39,9 @@ CORTEX_M7 = Core(name="Cortex-M7", gcc_flags=("-mcpu=cortex-m7", "-mthumb", "-mf
 CORTEX_M33 = Core(name="Cortex-M33", gcc_flags=("-mcpu=cortex-m33", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"),
                   cycles_per_instruction=1.3, has_fpu=True)
 CORTEX_M55 = Core(name="Cortex-M55", gcc_flags=("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
-                  cycles_per_instruction=1.2, has_fpu=True)
+                  cycles_per_instruction=1.2, has_fpu=True, instructions_per_multiplication=1.3)
 XTENSA_LX7 = Core(name="Xtensa LX7", gcc_flags=(), cycles_per_instruction=1.5, has_fpu=True,
-                  instructions_per_multiplication=13.0, frontend_instructions_per_s=7.0e6)
+                  instructions_per_multiplication=6.2, frontend_instructions_per_s=7.0e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,8 @@ BOARDS: dict[str, Board] = {board.name: board for board in (
            "264 KiB of RAM in all. Code runs from external flash through a cache of 16 KiB."),
     _board("rp2350", "Raspberry Pi Pico 2 (RP2350)", CORTEX_M33, 150, 4096, 512,
            "520 KiB of RAM in all. Code runs from external flash through a cache of 16 KiB."),
+    _board("alif-e7", "Alif Ensemble E7, the faster of its two cores", CORTEX_M55, 400, 5632, 1024,
+           "The RAM is the core's own, tightly coupled; more is shared."),
     _board("esp32-s3", "Espressif ESP32-S3-WROOM-1-N8", XTENSA_LX7, 240, 8192, 320,
            "512 KiB of RAM in all; about 320 KiB are left for data. Code runs from external flash through a cache."),
 )}

@@ -1,6 +1,6 @@
 /* The inner loops of convolution: unpacked taps -> accumulators -> stored bytes.
 
-   The plain C here is for every target and defines the results; kernels for one kind of processor are chosen at compile
+   Plain C is for every target and defines the results; kernels for one kind of processor are chosen at compile
    time and give the same bits. -DASC_PLAIN_C=1 asks for plain C. */
 #ifndef ASC_KERNEL_H
 #define ASC_KERNEL_H
@@ -74,68 +74,7 @@ typedef struct {
 #elif ASC_HAS_NEON
 #include "asc_kernel_neon.h"
 #else
-
-/* One non-zero weight of an output, and how many bytes from the kernel's corner its input starts. */
-typedef struct {
-    int32_t weight;
-    uint32_t distance;
-} AscTap;
-
-typedef struct {
-    AscTap *list;
-    uint32_t n;
-    const uint8_t *corner;
-} AscTaps;
-
-/* Whether there is an asc_unpack for this processor. */
-#define ASC_UNPACKS_GAPS 0
-
-static inline AscTaps asc_no_taps(void *memory, uint32_t capacity, const uint8_t *corner)
-{
-    const AscTaps taps = {(AscTap *)memory, 0, corner};
-    (void)capacity;
-    return taps;
-}
-
-static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t weight)
-{
-    const AscTap tap = {weight, distance};
-    taps->list[taps->n++] = tap;
-}
-
-/* acc[i] = bias + sum over taps of weight * corner[distance + i], i < n. Reads and writes up to ASC_MODEL_TILE - 1
-   elements more. Uses the taps up. */
-static inline void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
-{
-    for (uint32_t at = 0; at < n; at += ASC_MODEL_TILE) {
-        int32_t sums[ASC_MODEL_TILE];
-        for (int i = 0; i < ASC_MODEL_TILE; i++) {
-            sums[i] = to->bias;
-        }
-        for (uint32_t t = 0; t < taps->n; t++) {
-            const uint8_t *from = taps->corner + taps->list[t].distance + at;
-            const int32_t weight = taps->list[t].weight;
-            for (int i = 0; i < ASC_MODEL_TILE; i++) {
-                sums[i] += weight * (int32_t)from[i];
-            }
-        }
-        for (int i = 0; i < ASC_MODEL_TILE; i++) {
-            acc[at + (uint32_t)i] = sums[i];
-        }
-    }
-}
-
-/* Bytes that asc_requantise may write too far. */
-enum { ASC_REQUANTISE_BEHIND = 0 };
-
-/* bytes[i] = the stored value of acc[i], i < n. bytes may be where acc is. */
-static inline void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        bytes[i] = (uint8_t)asc_clamp(asc_rescale(acc[i], to->multiplier, to->shift) + to->zero, to->low, to->high);
-    }
-}
-
+#include "asc_kernel_plain.h"
 #endif
 
 #if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
@@ -243,7 +182,7 @@ static inline void asc_offset_and_raise(uint8_t *to, const uint8_t *from, uint32
 }
 
 /* Four bytes at any address. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) && (!defined(__arm__) || defined(__ARM_FEATURE_UNALIGNED))
 #define ASC_COPY_WORD(to, from)               \
     do {                                      \
         uint32_t word;                        \
@@ -251,7 +190,13 @@ static inline void asc_offset_and_raise(uint8_t *to, const uint8_t *from, uint32
         __builtin_memcpy((to), &word, 4);     \
     } while (0)
 #else
-#define ASC_COPY_WORD(to, from) memmove((to), (from), 4)
+#define ASC_COPY_WORD(to, from)               \
+    do {                                      \
+        (to)[0] = (from)[0];                  \
+        (to)[1] = (from)[1];                  \
+        (to)[2] = (from)[2];                  \
+        (to)[3] = (from)[3];                  \
+    } while (0)
 #endif
 
 /* n zeros, n a multiple of 4. */

@@ -5,6 +5,8 @@
 #ifndef ASC_REQUANT_H
 #define ASC_REQUANT_H
 
+#include "asc_config.h"
+
 #include <stdint.h>
 
 typedef char asc_right_shift_copies_the_sign[(-5 >> 1) == -3 ? 1 : -1];
@@ -12,7 +14,16 @@ typedef char asc_right_shift_copies_the_sign[(-5 >> 1) == -3 ? 1 : -1];
 /* x * multiplier / 2^31, rounded; not for both at their minimum. */
 static inline int32_t asc_multiply_high(int32_t x, int32_t multiplier)
 {
+#if ASC_NARROW_MULTIPLY
+    const int32_t x_low = x & 0xffff, low = multiplier & 0xffff;
+    const int32_t across = (x >> 16) * low + (int32_t)(((uint32_t)x_low * (uint32_t)low) >> 16);
+    const int32_t other = x_low * (multiplier >> 16);
+    const int32_t middle = (across & 0xffff) + (other & 0xffff);
+    const int32_t high = (x >> 16) * (multiplier >> 16) + (across >> 16) + (other >> 16) + (middle >> 16);
+    return (int32_t)((uint32_t)high << 1) + ((((middle >> 14) & 3) + 1) >> 1);
+#else
     return (int32_t)(((int64_t)x * multiplier + (1 << 30)) >> 31);
+#endif
 }
 
 /* x / 2^shift, shift from 0 to 31, halves away from zero. */
@@ -44,11 +55,20 @@ static inline AscFactor asc_factor(int32_t multiplier, int shift)
     return factor;
 }
 
+/* x / 2^shift, halves away from zero, for |x| below 2^30. */
+static inline int32_t asc_divide(int32_t x, AscFactor factor)
+{
+    return (x + ((x >> 31) & factor.negative) + factor.half) >> factor.shift;
+}
+
 /* x times the factor as asc_rescale would have it, for |x| below 2^30. */
 static inline int32_t asc_times(int32_t x, AscFactor factor)
 {
-    x = (int32_t)(((int64_t)(2 * x) * factor.multiplier + ((int64_t)1 << 31)) >> 32);
-    return (x + ((x >> 31) & factor.negative) + factor.half) >> factor.shift;
+#if ASC_NARROW_MULTIPLY
+    return asc_divide(asc_multiply_high(x, factor.multiplier), factor);
+#else
+    return asc_divide((int32_t)(((int64_t)(2 * x) * factor.multiplier + ((int64_t)1 << 31)) >> 32), factor);
+#endif
 }
 
 static inline int32_t asc_clamp(int32_t x, int32_t low, int32_t high)

@@ -61,6 +61,8 @@ def test_equal_to_tflite_micro_whatever_the_stripes(networks: list[bytes], answe
 @pytest.mark.parametrize(("name", "compiler", "tile", "flags"), [
     ("plain C, gcc", "gcc", 8, ("-DASC_PLAIN_C=1",)),
     ("plain C, clang", "clang", 16, ("-DASC_PLAIN_C=1",)),
+    ("plain C, narrow products", "gcc", 8, ("-DASC_PLAIN_C=1", "-DASC_NARROW_MULTIPLY=1", "-fsanitize=undefined",
+                                            "-fno-sanitize-recover=all")),
     ("this processor's vectors, gcc", "gcc", 64, ("-O3", "-march=native")),
     ("narrower vectors, gcc", "gcc", 64, ("-O3", "-march=x86-64-v3")),
     ("this processor's vectors, clang", "clang", 64, ("-O3", "-march=native")),
