@@ -35,6 +35,18 @@ def missing_bytes(file: FileIO) -> int:
     return max(0, end - size)
 
 
+def wav_data(file: FileIO) -> tuple[int, int]:
+    """Place and length of the data chunk of a little-endian WAV file, as its header says; (0, 0) if there is none.
+
+    Args:
+        file: As for `missing_bytes`.
+    """
+    head = _read(file, 0, 12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return 0, 0
+    return _wav_chunk(file, os.fstat(file.fileno()).st_size)
+
+
 def ogg_last_page_frame(file: FileIO) -> int:
     """The number of the first frame in the last page of an Ogg file; 0 if that cannot be told.
 
@@ -49,14 +61,20 @@ def ogg_last_page_frame(file: FileIO) -> int:
 
 def _wav_end(file: FileIO, size: int) -> int:
     """Where the data chunk ends."""
+    at, length = _wav_chunk(file, size)
+    return 0 if length >= _OPEN_LENGTH else at + length
+
+
+def _wav_chunk(file: FileIO, size: int) -> tuple[int, int]:
+    """Where the data chunk begins and how long it says it is."""
     at = 12
     while at + 8 <= size:
         chunk = _read(file, at, 8)
         length = int.from_bytes(chunk[4:], "little")
         if chunk[:4] == b"data":
-            return 0 if length >= _OPEN_LENGTH else at + 8 + length
+            return at + 8, length
         at += 8 + length + length % 2
-    return 0
+    return 0, 0
 
 
 def _ogg_end(file: FileIO, size: int) -> int:

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asc.containers import missing_bytes, ogg_last_page_frame
+from edge_asc.containers import missing_bytes, ogg_last_page_frame, wav_data
 from edge_asc.errors import AudioError, MissingDependencyError
+from edge_asc.pcm import pcm_layout
 
 Float32 = NDArray[np.float32]
 
@@ -37,7 +38,8 @@ class SoundSource(Protocol):
     n_frames: int
 
     def chunks(self, *, start: int, stop: int | None, size: int) -> Iterator[Float32]:
-        """float32 [n <= size, n_channels] from frame `start` to before `stop`, or to the end; once per open file."""
+        """Frames `start` to before `stop`, or to the end; once per open file. float32 [n <= size, n_channels], or
+        [n <= size] where the mean of the channels is what is read."""
 
 
 @contextlib.contextmanager
@@ -96,19 +98,27 @@ class _SndfileSource:
         self.sample_rate_hz: int = self._sound.samplerate
         self.n_channels: int = self._sound.channels
         self.n_frames: int = self._sound.frames
+        self._pcm = pcm_layout(subtype=self._sound.subtype, n_channels=self.n_channels, n_frames=self.n_frames,
+                               data=wav_data(file))
 
     def close(self) -> None:
         self._sound.close()
+
+    def _read(self, position: int, n: int) -> Float32:
+        if self._pcm is not None:
+            return self._pcm.read_mono(self._file.fileno(), start=position, n=n)
+        return self._sound.read(n, dtype="float32", always_2d=True)  # type: ignore[no-any-return]
 
     def chunks(self, *, start: int, stop: int | None, size: int) -> Iterator[Float32]:
         size = max(1, min(size, _CHUNK_VALUES // self.n_channels))
         stop = self.n_frames if stop is None else min(stop, self.n_frames)
         try:
             position = self._seek_for(min(start, self.n_frames))
-            self._sound.seek(position)
+            if self._pcm is None:
+                self._sound.seek(position)
             while position < stop:
                 wanted = min(size, stop - position)
-                chunk: Float32 = self._sound.read(wanted, dtype="float32", always_2d=True)
+                chunk = self._read(position, wanted)
                 if position + len(chunk) > start:
                     yield chunk[max(0, start - position) :]
                 position += len(chunk)

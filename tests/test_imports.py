@@ -19,7 +19,7 @@ TRAINING_ONLY = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimizati
 TRAINING = {"train", "lab"}
 # A package may import those before it and itself; "cli" may also import training, inside a verb.
 LAYERS = [{"errors", "quiet", "atomic", "quantization", "resampling"}, {"spec"},
-          {"audio", "decoding", "containers", "features", "tflite_file"}, {"bundle"}, {"audit"}, {"runtime"},
+          {"audio", "decoding", "containers", "pcm", "features", "tflite_file"}, {"bundle"}, {"audit"}, {"runtime"},
           {"classify"}, {"listen"}, {"report"}, {"parity"}, {"bench"}]
 # Data sets are read by training and its verbs; the device has no business with them.
 SIDE = {"data": LAYERS[:3]}

@@ -111,7 +111,8 @@ def read_track(track: Track, sample_rate_hz: int) -> Float32:
     Raises:
         AudioError: A file cannot be read, or ends before the segment does.
     """
-    return np.concatenate([_read_segment(segment, sample_rate_hz) for segment in track])
+    parts = [_read_segment(segment, sample_rate_hz) for segment in track]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def track_features(track: Track, spec: FeatureSpec) -> Float32:
