@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own.
 TFLITE_VENV := .venv-tflite-runtime
-EXTRAS := train,lab,mlflow,node,test,lint
+EXTRAS := train,lab,cluster,mlflow,node,test,lint
 
 .PHONY: demo test test-slow lint bench bundle firmware clean help
 

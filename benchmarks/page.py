@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks import plots
 from benchmarks.block_mixing import NAME as MIXING
 from edge_asc.atomic import write_text
-from edge_asc.bench.summary import lead, markdown, number, sections
-from edge_asc.report import Picture, Section, Table, write_page
+from edge_asc.bench.summary import lead, number, sections
+from edge_asc.report import Picture, Section, Table, markdown, write_page
 
 TITLE = "edge-asc beside what one would use otherwise"
 

@@ -72,6 +72,21 @@ def write_page(path: Path, *, title: str, lead: str, sections: Sequence[Section]
     return path
 
 
+def markdown(title: str, lead: str, parts: Sequence[Section]) -> str:
+    """The page without its pictures."""
+    lines = [f"# {title}", "", lead, ""]
+    for part in parts:
+        lines += [f"## {part.heading}", ""]
+        if part.text:
+            lines += [part.text, ""]
+        if part.table:
+            columns = [_cell(column) for column in part.table.columns]
+            lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+            lines += [f"| {' | '.join(map(_cell, row))} |" for row in part.table.rows]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _template() -> jinja2.Template:
     try:
         import jinja2
@@ -80,3 +95,7 @@ def _template() -> jinja2.Template:
     source = (Path(__file__).parent / "assets" / "page.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(source)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -20,9 +20,8 @@ from edge_asc.bench.contestants import Contestant
 from edge_asc.bench.memory import memory_bytes
 from edge_asc.bench.rounds import Worker, groups, start_workers, take_turns, turned
 from edge_asc.bench.statistics import fit_line, ratio, summarize
-from edge_asc.bench.summary import markdown
 from edge_asc.errors import EdgeAscError, InputError, VerificationError
-from edge_asc.report import Section, Table
+from edge_asc.report import Section, Table, markdown
 from tests.conftest import require_program
 from tests.program import BUNDLE, ROOT, assert_one_error, edge_asc
 

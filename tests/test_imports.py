@@ -15,7 +15,7 @@ from tests.program import BUNDLE, ROOT, edge_asc, environment
 from tests.sounds import sound
 
 TRAINING_ONLY = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "librosa", "sklearn", "matplotlib",
-                 "tensorboard"}
+                 "tensorboard", "ray"}
 TRAINING = {"train", "lab"}
 # A package may import those before it and itself; "cli" may also import training, inside a verb.
 LAYERS = [{"errors", "quiet", "atomic", "quantization", "resampling"}, {"spec"},
@@ -103,6 +103,12 @@ def test_only_training_names_tensorflow_in_its_sources(path: Path) -> None:
     if module_name(path).startswith("firmware_export"):
         modules = {name for name in imported(ast.parse(path.read_text())) if name.startswith("edge_asc.")}
         assert not {part_of(name) for name in modules} & (TRAINING | {"runtime", "listen", "cli"})
+
+
+def test_ray_is_named_in_one_module_alone() -> None:
+    naming = [path.name for path in sources("edge_asc")
+              if {name.split(".")[0] for name in imported(ast.parse(path.read_text()))} & {"ray"}]
+    assert naming == ["on_ray.py"]
 
 
 @pytest.mark.parametrize("path", [path for path in sources("edge_asc")

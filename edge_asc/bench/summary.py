@@ -134,21 +134,6 @@ def energy_table(cases: Sequence[Mapping[str, Any]]) -> Table | None:
     return Table(columns=["", "mJ per second of audio", ""], rows=rows) if rows else None
 
 
-def markdown(title: str, lead: str, parts: Sequence[Section]) -> str:
-    """The page without its pictures."""
-    lines = [f"# {title}", "", lead, ""]
-    for part in parts:
-        lines += [f"## {part.heading}", ""]
-        if part.text:
-            lines += [part.text, ""]
-        if part.table:
-            columns = [_cell(column) for column in part.table.columns]
-            lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-            lines += [f"| {' | '.join(map(_cell, row))} |" for row in part.table.rows]
-            lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
-
-
 def lead(found: Mapping[str, Any]) -> str:
     """What a hurried reader needs."""
     remarks = " ".join(f"Mind: {remark}." for remark in found["remarks"])
@@ -180,7 +165,3 @@ def _energy_text(cases: Sequence[Mapping[str, Any]]) -> str:
 
 def _energy_json(energy: Energy) -> dict[str, Any]:
     return {**vars(energy), "j_per_s": float(f"{energy.j_per_s:.4g}")}
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

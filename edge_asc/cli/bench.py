@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_asc.cli.options import note
+from edge_asc.cli.sections import print_sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,37 +56,15 @@ def command(bundle_path: str | None, quick: bool, engines: tuple[str, ...], vari
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
-        _print(lead(found), parts)
+        print_sections(lead(found), parts, left=["why"])
     if out:
         _write(Path(out), json.dumps(found, indent=1) + "\n", title, lead(found), parts)
 
 
-def _print(lead: str, parts: list[Section]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    # A file or a pipe has no width; nothing may be cut there.
-    console = Console() if Console().is_terminal else Console(width=200)
-    console.print(lead, markup=False, highlight=False)
-    for part in parts:
-        console.print(f"\n{part.heading}", style="bold", markup=False)
-        if part.text:
-            console.print(part.text, markup=False, highlight=False)
-        if part.table:
-            table = Table(box=SIMPLE_HEAD, pad_edge=False)
-            for column in part.table.columns:
-                table.add_column(column, justify="left" if not table.columns or column == "why" else "right")
-            for row in part.table.rows:
-                table.add_row(*row)
-            console.print(table, markup=False)
-
-
 def _write(folder: Path, text: str, title: str, lead: str, parts: list[Section]) -> None:
     from edge_asc.atomic import write_text
-    from edge_asc.bench.summary import markdown
     from edge_asc.errors import MissingDependencyError
-    from edge_asc.report import write_page
+    from edge_asc.report import markdown, write_page
 
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "results.json", text)

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from edge_asc.data.worker_pool import prepare_worker
+from edge_asc.data.worker_pool import default_n_jobs, prepare_worker
 from edge_asc.lab.engine import Ended, Work
 from edge_asc.lab.tasks import Outcome, Task, fix_threads, run_task
 
@@ -35,7 +35,7 @@ class InProcess:
         """Runs what was started last."""
         task, folder = self._next.pop()
         try:
-            return [Ended(task=task, outcome=_work(self._work, task, folder, self._n_threads))]
+            return [Ended(task=task, outcome=run_here(self._work, task, folder, self._n_threads))]
         except Exception as error:
             return [Ended(task=task, error=error)]
 
@@ -59,10 +59,10 @@ class Workers:
     def start(self, task: Task, folder: Path) -> None:
         """Hands the task to a free process."""
         try:
-            future = self._pool.submit(_work, self._work, task, folder, self._n_threads)
+            future = self._pool.submit(run_here, self._work, task, folder, self._n_threads)
         except BrokenProcessPool:
             self._pool = self._new_pool()
-            future = self._pool.submit(_work, self._work, task, folder, self._n_threads)
+            future = self._pool.submit(run_here, self._work, task, folder, self._n_threads)
         self._running[future] = task
 
     def wait(self) -> list[Ended]:
@@ -82,7 +82,15 @@ class Workers:
                                    initializer=prepare_worker)
 
 
-def _work(work: Work, task: Task, folder: Path, n_threads: int | None) -> Outcome:
+def default_n_workers(n_threads: int) -> int:
+    """As many as the cores have room for; one where TensorFlow sees a GPU, which it would not share."""
+    from edge_asc.train.keras2 import tf
+
+    return 1 if tf.config.list_physical_devices("GPU") else max(1, default_n_jobs() // n_threads)
+
+
+def run_here(work: Work, task: Task, folder: Path, n_threads: int | None) -> Outcome:
+    """In the process that a task was given to."""
     if n_threads is not None:
         fix_threads(n_threads)
     return work(task, folder)

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +216,14 @@ class Store:
             self.repaired.append(f"wrote {self.journal.name} anew from the database")
         with closing(self._connect()) as connection:
             _insert(connection, [row for key, row in rows.items() if key not in (stored or {})])
+
+
+def open_store(out: Path, say: Callable[[str], None]) -> Store:
+    """The store of a laboratory folder; `say` is told what had to be mended."""
+    store = Store(out / "store.sqlite")
+    for sentence in store.repaired:
+        say(f"the store was mended: {sentence}")
+    return store
 
 
 def _insert(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:

@@ -1,0 +1,79 @@
+"""`edge-asc lab table1 ... all`: lay out, check, compute features, run what is missing, judge, write.
+
+    OUT/store.sqlite, store.jsonl    every result
+    OUT/tasks/KEY/                   a task's checkpoint, curves and networks
+    OUT/table1.json, .md, .html      and so on; report.* for all of them
+    OUT/dataset/, OUT/recordings/    the shipped recordings, cut for a smoke run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_asc.errors import InputError
+from edge_asc.lab.engine import Executor, run_all
+from edge_asc.lab.judged import Judged, judge
+from edge_asc.lab.plan import SMOKE, Plan
+from edge_asc.lab.report import write
+from edge_asc.lab.shipped import shipped_dataset
+from edge_asc.lab.store import Store
+from edge_asc.lab.tables import lay_out
+from edge_asc.lab.tasks import prepare
+from edge_asc.report import Section
+from edge_asc.train.run import made_with
+
+Say = Callable[[str], None]
+TITLE = "The laboratory: Ooi, Peksi and Gan 2020 again"
+
+
+def data_for(dataset: str | Path | None, *, scale: str | float, out: Path) -> Path:
+    """The data set to use: the one named, or for a smoke run the shipped clips, cut below `out`.
+
+    Raises:
+        InputError: None was named, and this is no smoke run.
+    """
+    if dataset is not None:
+        return Path(dataset)
+    if scale != SMOKE:
+        raise InputError("which data set?", wanted="TAU Urban Acoustic Scenes 2020 3Class, or one of its layout",
+                         fix="Name its folder; --scale smoke alone runs on the shipped clips.")
+    return shipped_dataset(out)
+
+
+def run_tables(names: Sequence[str], plan: Plan, executor: Executor, store: Store, *, out: Path, say: Say,
+               n_jobs: int | None = None, shown: bool = True) -> list[Judged]:
+    """Runs some of the tables in one sweep and writes NAME.json, NAME.md and NAME.html of each.
+
+    Args:
+        names: Of `tables.TABLES`.
+        n_jobs: Processes for features; None for one per core.
+        shown: Whether progress goes to stderr.
+
+    Raises:
+        RecipeError: A row is impossible; nothing was trained.
+        DatasetError: The data set cannot be trained on.
+        TrainingError: Some tasks failed; all others are in the store.
+    """
+    tables = [lay_out(name, plan) for name in names]
+    tasks = [task for table in tables for task in table.tasks]
+    missing = {task.key: task for task in tasks if task not in store}
+    say(f"{len({task.key for task in tasks})} members to train, {len(missing)} of them not yet in the store")
+    prepare(missing.values(), n_jobs=n_jobs, shown=shown)
+    run_all(tasks, store, executor, folder=out / "tasks", shown=shown)
+    judged = [judge(table, store) for table in tables]
+    for table in judged:
+        write(out, table["name"], title=table["title"], tables=[table], about=_about(plan))
+    return judged
+
+
+def write_report(judged: Sequence[Judged], plan: Plan, *, out: Path, more: Sequence[Section] = ()) -> list[Path]:
+    """report.json, report.md and report.html of several tables, and further sections behind them."""
+    return write(out, "report", title=TITLE, tables=judged, about=_about(plan), more=more)
+
+
+def _about(plan: Plan) -> dict[str, object]:
+    return {"data": {"directory": str(plan.dataset), "sha256": plan.data_sha256}, "made_with": made_with(),
+            "recipe": plan.base.to_json()}
+
+

@@ -1,0 +1,51 @@
+"""A cluster of two nodes on this machine: one is killed in the middle, and the table is that of a run without Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.lab import tiny_sweep
+from tests.program import assert_one_error, command_line, edge_asc
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head and a second node, each with room for one task."""
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    made.add_node(**node)
+    made.wait_for_nodes()
+    yield made
+    made.shutdown()
+
+
+def test_a_killed_node_changes_nothing_in_the_table(cluster: Any, sounds: Path, swept: Path, tmp_path: Path) -> None:
+    arguments = [*tiny_sweep.arguments(sounds, tmp_path), "--address", cluster.address]
+    program = subprocess.Popen(command_line(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                               env=tiny_sweep.TERMINAL)
+    deadline_s = time.monotonic() + 200
+    # Both nodes are at work, so the second one is.
+    while len(tiny_sweep.unfinished(tmp_path, at_least=1)) < 2:
+        assert program.poll() is None, program.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+    cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+    _, said = program.communicate(timeout=250)
+    assert program.returncode == 0, said
+    assert "its worker was lost" in said
+    assert "6 of 6 tasks done" in said
+    assert tiny_sweep.table(tmp_path) == tiny_sweep.table(swept)
+
+
+def test_no_cluster_is_one_line(sounds: Path, tmp_path: Path) -> None:
+    assert_one_error(edge_asc(*tiny_sweep.arguments(sounds, tmp_path), "--address", "127.0.0.1:1",
+                              env=tiny_sweep.TERMINAL), "no Ray cluster at 127.0.0.1:1", "ray start --head")
