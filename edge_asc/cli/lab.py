@@ -27,6 +27,7 @@ def command() -> None:
 def sweep_options(function: Command) -> Command:
     """DATASET, -o and everything about how much is run, and where."""
     for option in (
+        click.option("--dry-run", "dry", is_flag=True, help="Only check everything and say how much there is to do."),
         click.option("--gpus", "n_gpus", type=click.FloatRange(0), default=0, show_default=True, help="GPUs that a "
                      "task asks Ray for; a part of one lets tasks share it."),
         click.option("--address", metavar="ADDRESS", help="A running Ray cluster: HOST:PORT of its head, or auto."),
@@ -107,7 +108,7 @@ def merge(out: Path, others: tuple[Path, ...]) -> None:
 
 
 def _run(names: list[str], dataset: str | None, out: Path, scale: str, n_runs: int | None, settings: tuple[str, ...],
-         grid: tuple[str, ...], **where: Any) -> None:
+         grid: tuple[str, ...], dry: bool, **where: Any) -> None:
     try:
         from edge_asc.lab import suite
         from edge_asc.lab.report import sections
@@ -116,7 +117,9 @@ def _run(names: list[str], dataset: str | None, out: Path, scale: str, n_runs: i
         raise MissingDependencyError.extra("the laboratory", "train") from error
     plan = make_plan(dataset, out=out, scale=scale, n_runs=n_runs, settings=settings, grid=grid)
     store = open_store(out, note)
-    judged = suite.run_tables(names, plan, executor(**where), store, out=out, say=note)
+    judged = suite.run_tables(names, plan, executor(**where), store, out=out, say=note, dry=dry)
+    if dry:
+        return
     written = [out / f"{name}.html" for name in names]
     if len(names) > 1:
         written = suite.write_report(judged, plan, out=out)[-1:]
