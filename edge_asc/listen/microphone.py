@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -220,7 +221,9 @@ class SteadyMicrophone:
         if not self._is_first:
             refresh_devices()
         self._current = Microphone(self._device, sample_rate_hz=self._sample_rate_hz)
-        self._notify(f"listening to {self._current.description}")
+        # Events carry the audio's time; this is where it lies on the wall clock.
+        since = f"; second 0 is {datetime.now(UTC).isoformat(timespec='milliseconds')}" if self._is_first else ""
+        self._notify(f"listening to {self._current.description}{since}")
         return self._current
 
 
