@@ -56,8 +56,37 @@ static inline void scatter(const Output *output, const uint8_t *from, uint32_t d
     }
 }
 
-/* Where input and output columns are equally far apart, a run is stored as it is; what it brings into the padding between
-   the columns, and what the kernel writes behind the last, is put right again. */
+/* What a run that was stored as it is brought into the padding between the columns is put right again. */
+static inline void refill_gaps(const Output *output)
+{
+    uint8_t *gap = output->bytes + output->n_rows;
+    for (uint32_t left = output->n_columns - 1; left > 0; left--, gap += output->pitch) {
+        for (uint32_t i = 0; i < output->row_pad; i++) {
+            gap[i] = output->fill;
+        }
+    }
+}
+
+#if ASC_CONVOLVES
+/* A plane of the output from its taps, through `scratch` unless input and output columns are equally far apart. */
+static inline void make_plane(const Output *output, int32_t *scratch, uint32_t run, uint32_t pitch, int pooled,
+                              AscTaps *taps, const AscRequant *to)
+{
+    uint8_t *bytes = (uint8_t *)scratch;
+    if (pooled) {
+        asc_convolve(bytes, run, taps, to);
+        asc_pool_bytes(output->bytes, output->pitch, bytes, pitch, output->n_columns, output->n_rows);
+    } else if (output->pitch == pitch) {
+        asc_convolve(output->bytes, run, taps, to);
+        refill_gaps(output);
+    } else {
+        asc_convolve(bytes, run, taps, to);
+        scatter(output, bytes, pitch);
+    }
+}
+#else
+/* Where input and output columns are equally far apart, a run is stored as it is; what the kernel writes behind it is put
+   right again. */
 static inline void requantise_in_place(const Output *output, const int32_t *acc, uint32_t run, const AscRequant *to)
 {
     if (ASC_REQUANTISE_BEHIND == 0) {
@@ -68,13 +97,27 @@ static inline void requantise_in_place(const Output *output, const int32_t *acc,
         asc_requantise(acc, output->bytes, run, to);
         asc_copy(output->bytes + run, behind, ASC_REQUANTISE_BEHIND);
     }
-    uint8_t *gap = output->bytes + output->n_rows;
-    for (uint32_t left = output->n_columns - 1; left > 0; left--, gap += output->pitch) {
-        for (uint32_t i = 0; i < output->row_pad; i++) {
-            gap[i] = output->fill;
-        }
+    refill_gaps(output);
+}
+
+/* A plane of the output from its taps, by way of accumulators. */
+static inline void make_plane(const Output *output, int32_t *acc, uint32_t run, uint32_t pitch, int pooled,
+                              AscTaps *taps, const AscRequant *to)
+{
+    uint8_t *bytes = (uint8_t *)acc;
+    asc_accumulate(acc, run, taps, to);
+    if (pooled) {
+        asc_pool_accumulators(acc, output->n_columns, output->n_rows, pitch);
+        asc_requantise(acc, bytes, output->n_columns * output->n_rows, to);
+        scatter(output, bytes, output->n_rows);
+    } else if (output->pitch == pitch) {
+        requantise_in_place(output, acc, run, to);
+    } else {
+        asc_requantise(acc, bytes, run, to);
+        scatter(output, bytes, pitch);
     }
 }
+#endif
 
 void asc_run_conv(const AscPiece *piece)
 {
@@ -83,7 +126,6 @@ void asc_run_conv(const AscPiece *piece)
     const AscPlan *plan = piece->member->plan;
     const AscBuffer *from = &plan->buffers[step->input];
     int32_t *acc = (int32_t *)piece->model->arena;
-    uint8_t *bytes = (uint8_t *)piece->model->arena;
     const uint32_t pitch = asc_pitch(from);
     const uint32_t run = (piece->n * step->pool - 1) * pitch + (uint32_t)step->n_rows * step->pool;
     const uint32_t column = piece->first * step->stride + from->pad_left - step->left;
@@ -99,17 +141,7 @@ void asc_run_conv(const AscPiece *piece)
         const uint32_t plane = step->depthwise ? o / step->depthwise * step->plane_bytes : 0;
         AscTaps taps = asc_no_taps(acc + plan->acc_values, plan->max_taps, corner + plane);
         asc_unpack(&reader, layer, n_positions, &taps);
-        asc_accumulate(acc, run, &taps, &to);
-        if (step->pool > 1) {
-            asc_pool_accumulators(acc, output.n_columns, output.n_rows, pitch);
-            asc_requantise(acc, bytes, output.n_columns * output.n_rows, &to);
-            scatter(&output, bytes, output.n_rows);
-        } else if (output.pitch == pitch) {
-            requantise_in_place(&output, acc, run, &to);
-        } else {
-            asc_requantise(acc, bytes, run, &to);
-            scatter(&output, bytes, pitch);
-        }
+        make_plane(&output, acc, run, pitch, step->pool > 1, &taps, &to);
     }
 }
 

@@ -98,7 +98,12 @@ static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, cons
 
 #endif
 
-#if ASC_HAS_MVE || ASC_HAS_QUADS || ASC_HAS_NEON
+#ifndef ASC_CONVOLVES
+#define ASC_CONVOLVES 0 /* a kernel may take the whole way from taps to stored bytes */
+#endif
+
+#if ASC_CONVOLVES
+#elif ASC_HAS_MVE || ASC_HAS_NEON
 void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch);
 #else
 static inline int32_t asc_larger(int32_t a, int32_t b)

@@ -23,30 +23,12 @@ typedef __m512i Vector;
 #define SHIFT_LEFT(v, n) _mm512_sllv_epi32((v), ALL(n))
 #define SHIFT_RIGHT(v, n) _mm512_srav_epi32((v), ALL(n))
 
-/* Four vectors of sums, each with four outputs per 128 bits, in order of outputs. */
-static inline void store_in_order(int32_t *to, const Vector sums[4])
-{
-    const Vector a = _mm512_shuffle_i32x4(sums[0], sums[1], 0x44);
-    const Vector b = _mm512_shuffle_i32x4(sums[2], sums[3], 0x44);
-    const Vector c = _mm512_shuffle_i32x4(sums[0], sums[1], 0xEE);
-    const Vector d = _mm512_shuffle_i32x4(sums[2], sums[3], 0xEE);
-    STORE(to, _mm512_shuffle_i32x4(a, b, 0x88));
-    STORE(to + 16, _mm512_shuffle_i32x4(a, b, 0xDD));
-    STORE(to + 32, _mm512_shuffle_i32x4(c, d, 0x88));
-    STORE(to + 48, _mm512_shuffle_i32x4(c, d, 0xDD));
-}
-
 static inline Vector multiply_high(Vector x, Vector multiplier)
 {
     const Vector half = _mm512_set1_epi64(1 << 30);
     const Vector even = _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, multiplier), half), 31);
     const Vector odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), multiplier), half);
     return _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 1));
-}
-
-static inline void store_bytes(uint8_t *to, Vector v)
-{
-    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(v));
 }
 
 static inline void store_first_bytes(uint8_t *to, Vector v, uint32_t n)
@@ -59,32 +41,34 @@ static inline Vector load_bytes(const uint8_t *from)
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
 }
 
-/* As asc_requantise where results below 0 become 0: TFLite's two roundings are then one addition. */
-static void requantise_relu(const int32_t *acc, uint8_t *bytes, uint32_t n, int32_t multiplier, int shift)
+/* The first n of 64 bytes. */
+static inline void store_first_of_tile(uint8_t *to, Vector v, uint32_t n)
+{
+    _mm512_mask_storeu_epi8(to, n < 64 ? ((__mmask64)1 << n) - 1u : ~(__mmask64)0, v);
+}
+
+#define PACK_WORDS _mm512_packs_epi32
+#define PACK_BYTES _mm512_packus_epi16
+#define MAX_BYTES _mm512_max_epu8
+#define MIN_BYTES _mm512_min_epu8
+#define ALL_BYTES(x) _mm512_set1_epi8((char)(x))
+#define SHIFT_PAIRS(v) _mm512_srli_epi16((v), 8)
+
+/* The lower byte of each pair, n of them. */
+static inline void store_first_of_pairs(uint8_t *to, Vector v, uint32_t n)
+{
+    _mm256_mask_storeu_epi8(to, n < 32 ? (__mmask32)((1u << n) - 1u) : ~(__mmask32)0, _mm512_cvtepi16_epi8(v));
+}
+
+/* As `requantised` where results below 0 become 0: TFLite's two roundings are then one addition. */
+static inline Vector requantised_relu(Vector x, int32_t multiplier, int shift)
 {
     const Vector factor = ALL(multiplier);
     const Vector half = _mm512_set1_epi64((1LL << 30) + (1LL << (30 + shift)));
-    const Vector shift_even = _mm512_set1_epi64(31 + shift);
-    const Vector shift_odd = _mm512_set1_epi64(shift - 1);
-    for (uint32_t i = 0; i < n; i += LANES) {
-        const Vector x = LOAD(acc + i);
-        const Vector even = _mm512_add_epi64(_mm512_mul_epi32(x, factor), half);
-        const Vector odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), factor), half);
-        const Vector both = _mm512_mask_blend_epi32(0xAAAA, _mm512_srav_epi64(even, shift_even),
-                                                    _mm512_srav_epi64(odd, shift_odd));
-        _mm_storeu_si128((__m128i *)(void *)(bytes + i), _mm512_cvtusepi32_epi8(MAX(both, ALL(0))));
-    }
-}
-
-static inline void store_first(int32_t *to, Vector v, uint32_t n)
-{
-    _mm512_mask_storeu_epi32(to, n < 16 ? (__mmask16)((1u << n) - 1u) : (__mmask16)0xFFFF, v);
-}
-
-static inline Vector larger_of_pairs(Vector a, Vector b)
-{
-    const Vector even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-    return MAX(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, ADD(even, ALL(1)), b));
+    const Vector even = _mm512_add_epi64(_mm512_mul_epi32(x, factor), half);
+    const Vector odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), factor), half);
+    return _mm512_mask_blend_epi32(0xAAAA, _mm512_srav_epi64(even, _mm512_set1_epi64(31 + shift)),
+                                   _mm512_srav_epi64(odd, _mm512_set1_epi64(shift - 1)));
 }
 
 #else
@@ -113,14 +97,6 @@ static inline Vector dot(Vector sum, Vector bytes, Vector magnitudes)
     return ADD(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitudes, bytes), _mm256_set1_epi16(1)));
 }
 
-static inline void store_in_order(int32_t *to, const Vector sums[4])
-{
-    STORE(to, _mm256_permute2x128_si256(sums[0], sums[1], 0x20));
-    STORE(to + 8, _mm256_permute2x128_si256(sums[2], sums[3], 0x20));
-    STORE(to + 16, _mm256_permute2x128_si256(sums[0], sums[1], 0x31));
-    STORE(to + 24, _mm256_permute2x128_si256(sums[2], sums[3], 0x31));
-}
-
 static inline Vector multiply_high(Vector x, Vector multiplier)
 {
     const Vector half = _mm256_set1_epi64x(1 << 30);
@@ -147,48 +123,58 @@ static inline Vector load_bytes(const uint8_t *from)
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from));
 }
 
-static inline void store_first(int32_t *to, Vector v, uint32_t n)
+/* The first n of 32 bytes. */
+static inline void store_first_of_tile(uint8_t *to, Vector v, uint32_t n)
 {
-    const Vector places = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-    _mm256_maskstore_epi32(to, _mm256_cmpgt_epi32(ALL(n), places), v);
+    if (n >= 32) {
+        STORE(to, v);
+        return;
+    }
+    uint8_t bytes[32];
+    STORE(bytes, v);
+    asc_copy(to, bytes, n);
 }
 
-static inline Vector larger_of_pairs(Vector a, Vector b)
+#define PACK_WORDS _mm256_packs_epi32
+#define PACK_BYTES _mm256_packus_epi16
+#define MAX_BYTES _mm256_max_epu8
+#define MIN_BYTES _mm256_min_epu8
+#define ALL_BYTES(x) _mm256_set1_epi8((char)(x))
+#define SHIFT_PAIRS(v) _mm256_srli_epi16((v), 8)
+
+/* The lower byte of each pair, n of them. */
+static inline void store_first_of_pairs(uint8_t *to, Vector v, uint32_t n)
 {
-    const __m256 x = _mm256_castsi256_ps(a);
-    const __m256 y = _mm256_castsi256_ps(b);
-    const Vector mixed = MAX(_mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88)),
-                             _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xDD)));
-    return _mm256_permute4x64_epi64(mixed, 0xD8);
+    const Vector low = _mm256_and_si256(v, _mm256_set1_epi16(0xFF));
+    uint8_t bytes[16];
+    _mm_storeu_si128((__m128i *)(void *)bytes, _mm_packus_epi16(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+    asc_copy(to, bytes, n < 16 ? n : 16);
 }
 
 #endif
 
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
+/* Four vectors of sums over all taps for 4 * LANES outputs, each with four outputs per 128 bits: packed together they are
+   in order. */
+static ASC_INLINE void accumulate(Vector sums[4], const uint8_t *corner, const AscTaps *taps, Vector start)
 {
     const AscQuad *end = taps->list + (taps->n + 3) / 4;
-    const Vector start = ALL(to->bias + taps->left_out);
-    for (uint32_t at = 0; at < n; at += 4 * LANES) {
-        const uint8_t *corner = taps->corner + at;
-        Vector sums[4] = {start, start, start, start};
-        for (const AscQuad *quad = taps->list; quad < end; quad++) {
-            const Vector a = LOAD(corner + quad->distances[0]);
-            const Vector b = LOAD(corner + quad->distances[1]);
-            const Vector c = LOAD(corner + quad->distances[2]);
-            const Vector d = LOAD(corner + quad->distances[3]);
-            const Vector ab_low = LOW_BYTES(a, b);
-            const Vector ab_high = HIGH_BYTES(a, b);
-            const Vector cd_low = LOW_BYTES(c, d);
-            const Vector cd_high = HIGH_BYTES(c, d);
-            const Vector weights = ALL(quad->weights);
-            const Vector flips = ALL(quad->flips);
-            (void)flips;
-            sums[0] = DOT(sums[0], LOW_PAIRS(ab_low, cd_low), weights, flips);
-            sums[1] = DOT(sums[1], HIGH_PAIRS(ab_low, cd_low), weights, flips);
-            sums[2] = DOT(sums[2], LOW_PAIRS(ab_high, cd_high), weights, flips);
-            sums[3] = DOT(sums[3], HIGH_PAIRS(ab_high, cd_high), weights, flips);
-        }
-        store_in_order(acc + at, sums);
+    sums[0] = sums[1] = sums[2] = sums[3] = start;
+    for (const AscQuad *quad = taps->list; quad < end; quad++) {
+        const Vector a = LOAD(corner + quad->distances[0]);
+        const Vector b = LOAD(corner + quad->distances[1]);
+        const Vector c = LOAD(corner + quad->distances[2]);
+        const Vector d = LOAD(corner + quad->distances[3]);
+        const Vector ab_low = LOW_BYTES(a, b);
+        const Vector ab_high = HIGH_BYTES(a, b);
+        const Vector cd_low = LOW_BYTES(c, d);
+        const Vector cd_high = HIGH_BYTES(c, d);
+        const Vector weights = ALL(quad->weights);
+        const Vector flips = ALL(quad->flips);
+        (void)flips;
+        sums[0] = DOT(sums[0], LOW_PAIRS(ab_low, cd_low), weights, flips);
+        sums[1] = DOT(sums[1], HIGH_PAIRS(ab_low, cd_low), weights, flips);
+        sums[2] = DOT(sums[2], LOW_PAIRS(ab_high, cd_high), weights, flips);
+        sums[3] = DOT(sums[3], HIGH_PAIRS(ab_high, cd_high), weights, flips);
     }
 }
 
@@ -200,23 +186,52 @@ static inline Vector shift_rounding(Vector value, int shift)
     return SHIFT_RIGHT(ADD(value, ADD(half, AND(SHIFT_RIGHT(value, 31), negative))), shift);
 }
 
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
+static inline Vector requantised(Vector x, const AscRequant *to)
 {
+    const Vector value = multiply_high(SHIFT_LEFT(x, to->shift > 0 ? to->shift : 0), ALL(to->multiplier));
+    return ADD(shift_rounding(value, to->shift < 0 ? -to->shift : 0), ALL(to->zero));
+}
+
+static inline Vector packed(const Vector x[4])
+{
+    return PACK_BYTES(PACK_WORDS(x[0], x[1]), PACK_WORDS(x[2], x[3]));
+}
+
+void asc_convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, const AscRequant *to)
+{
+    const AscRequant by = *to;
+    const Vector start = ALL(by.bias + taps->left_out);
+    Vector x[4];
 #if ASC_HAS_VNNI
-    if (to->shift < 0 && to->zero == 0 && to->low == 0 && to->high == 255) {
-        requantise_relu(acc, bytes, n, to->multiplier, -to->shift);
+    if (by.shift < 0 && by.zero == 0 && by.low == 0 && by.high == 255) {
+        for (uint32_t at = 0; at < n; at += 4 * LANES) {
+            accumulate(x, taps->corner + at, taps, start);
+            for (int v = 0; v < 4; v++) {
+                x[v] = requantised_relu(x[v], by.multiplier, -by.shift);
+            }
+            store_first_of_tile(bytes + at, packed(x), n - at);
+        }
         return;
     }
 #endif
-    const int left = to->shift > 0 ? to->shift : 0;
-    const int right = to->shift < 0 ? -to->shift : 0;
-    const Vector multiplier = ALL(to->multiplier);
-    const Vector zero = ALL(to->zero);
-    const Vector low = ALL(to->low);
-    const Vector high = ALL(to->high);
-    for (uint32_t i = 0; i < n; i += LANES) {
-        const Vector value = multiply_high(SHIFT_LEFT(LOAD(acc + i), left), multiplier);
-        store_bytes(bytes + i, MIN(MAX(ADD(shift_rounding(value, right), zero), low), high));
+    for (uint32_t at = 0; at < n; at += 4 * LANES) {
+        accumulate(x, taps->corner + at, taps, start);
+        for (int v = 0; v < 4; v++) {
+            x[v] = requantised(x[v], &by);
+        }
+        const Vector all = MIN_BYTES(MAX_BYTES(packed(x), ALL_BYTES(by.low)), ALL_BYTES(by.high));
+        store_first_of_tile(bytes + at, all, n - at);
+    }
+}
+
+void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,
+                    uint32_t n_rows)
+{
+    for (; n_columns > 0; n_columns--, to += to_pitch, from += 2 * from_pitch) {
+        for (uint32_t r = 0; r < n_rows; r += 2 * LANES) {
+            const Vector larger = MAX_BYTES(LOAD(from + 2 * r), LOAD(from + from_pitch + 2 * r));
+            store_first_of_pairs(to + r, MAX_BYTES(larger, SHIFT_PAIRS(larger)), n_rows - r);
+        }
     }
 }
 
@@ -260,20 +275,6 @@ void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *a
         }
         value = MIN(MAX(ADD(value, ALL(a.output_zero)), ALL(a.low)), ALL(a.high));
         store_first_bytes(to + i, value, n - i);
-    }
-}
-
-void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch)
-{
-    for (uint32_t c = 0; c < n_columns; c++) {
-        const int32_t *a = acc + 2 * c * pitch;
-        const int32_t *b = a + pitch;
-        int32_t *to = acc + c * n_rows;
-        for (uint32_t r = 0; r < n_rows; r += LANES, a += 2 * LANES, b += 2 * LANES) {
-            const Vector x = MAX(LOAD(a), LOAD(b));
-            const Vector y = MAX(LOAD(a + LANES), LOAD(b + LANES));
-            store_first(to + r, larger_of_pairs(x, y), n_rows - r);
-        }
     }
 }
 

@@ -49,10 +49,13 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
 #endif
 }
 
-/* Bytes that asc_requantise may write too far. */
-enum { ASC_REQUANTISE_BEHIND = 16 };
+/* bytes[i] = the stored value of bias + sum over taps of weight * corner[distance + i], i < n. Accumulators stay in
+   registers. */
+#define ASC_CONVOLVES 1
+void asc_convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, const AscRequant *to);
 
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+/* Of each 2 x 2 stored bytes the largest, n_rows in a column. */
+void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,
+                    uint32_t n_rows);
 
 #endif
