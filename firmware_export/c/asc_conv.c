@@ -17,6 +17,11 @@ ASC_NOINLINE void asc_unpack(AscTapReader *from, const AscLayer *layer, uint32_t
     case ASC_BITS:
         asc_unpack_as(from, ASC_BITS, count, n_positions, to);
         break;
+#if ASC_MODEL_HOST
+    case ASC_READY:
+        asc_take_ready(from, layer, count, to);
+        break;
+#endif
     default:
         asc_unpack_as(from, ASC_ALL, count, n_positions, to);
         break;
@@ -131,13 +136,17 @@ void asc_run_conv(const AscPiece *piece)
     const uint32_t column = piece->first * step->stride + from->pad_left - step->left;
     const uint8_t *corner = asc_input_at(piece, 0, column) - step->top;
     AscTapReader reader = asc_open_taps(layer, step);
-    AscRequant to = {0, 0, 0, layer->output_zero, layer->low, layer->high, layer->narrow};
+    AscRequant to = {.zero = layer->output_zero, .low = layer->low, .high = layer->high, .narrow = layer->narrow};
     Output output = output_of(piece);
     const uint32_t n_planes = step->n_planes, n_positions = step->n_positions;
     for (uint32_t o = 0; o < n_planes; o++, output.bytes += output.plane_bytes) {
         to.bias = layer->bias[o];
         to.multiplier = layer->multipliers[o];
         to.shift = layer->shifts[o];
+#if ASC_MODEL_HOST
+        to.factor = layer->factors ? layer->factors[2 * o] : 0.0f;
+        to.summand = layer->factors ? layer->factors[2 * o + 1] : 0.0f;
+#endif
         const uint32_t plane = step->depthwise ? o / step->depthwise * step->plane_bytes : 0;
         AscTaps taps = asc_no_taps(acc + plan->acc_values, plan->max_taps, corner + plane);
         asc_unpack(&reader, layer, n_positions, &taps);
@@ -172,6 +181,25 @@ static ASC_NOINLINE void add_column(int32_t *sum, AscTapReader *from, const AscP
     *from = reader;
 }
 
+#if ASC_MODEL_HOST
+/* The same where every weight is there: zeros are multiplied, sixteen to sixty-four at a time. */
+static void add_whole_column(int32_t *restrict sums, AscTapReader *reader, const AscPiece *piece,
+                             const uint8_t *restrict column)
+{
+    const uint32_t n_inputs = piece->step->n_taps;
+    const int8_t *restrict weights = reader->value;
+    for (uint32_t o = 0; o < piece->step->n_rows; o++, weights += n_inputs) {
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < n_inputs; i++) {
+            sum += weights[i] * (int32_t)column[i];
+        }
+        sums[o] += sum;
+    }
+    reader->value = weights;
+    reader->count += piece->layer->wide_counts ? 2 : 1;
+}
+#endif
+
 /* One input column in one piece. */
 static const uint8_t *gathered_column(const AscPiece *piece, uint32_t column)
 {
@@ -204,7 +232,14 @@ void asc_run_dense(const AscPiece *piece)
         reader.bits = state->bits;
     }
     for (uint32_t i = 0; i < piece->n; i++) {
-        add_column(state->sums, &reader, piece, gathered_column(piece, piece->first + i));
+        const uint8_t *column = gathered_column(piece, piece->first + i);
+#if ASC_MODEL_HOST
+        if (layer->encoding == ASC_ALL) {
+            add_whole_column(state->sums, &reader, piece, column);
+            continue;
+        }
+#endif
+        add_column(state->sums, &reader, piece, column);
     }
     state->n_values = (uint32_t)(reader.value - layer->values);
     state->n_positions = (uint32_t)(reader.position - layer->positions);

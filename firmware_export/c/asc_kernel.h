@@ -29,6 +29,9 @@ typedef struct {
     int shift;
     int32_t zero, low, high;
     int narrow; /* see AscLayer */
+#if ASC_MODEL_HOST
+    float factor, summand; /* see AscLayer */
+#endif
 } AscRequant;
 
 #if !ASC_PLAIN_C && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
@@ -46,7 +49,7 @@ typedef struct {
 #else
 #define ASC_HAS_VNNI 0
 #endif
-#if ASC_HAS_VNNI || (!ASC_PLAIN_C && defined(__AVX2__) && ASC_MODEL_TILE >= 32)
+#if ASC_HAS_VNNI || (!ASC_PLAIN_C && defined(__AVX2__) && defined(__FMA__) && ASC_MODEL_TILE >= 32)
 #define ASC_HAS_QUADS 1
 #else
 #define ASC_HAS_QUADS 0

@@ -14,7 +14,8 @@ typedef __m512i Vector;
 #define HIGH_BYTES _mm512_unpackhi_epi8
 #define LOW_PAIRS _mm512_unpacklo_epi16
 #define HIGH_PAIRS _mm512_unpackhi_epi16
-#define DOT(sum, bytes, weights, flips) _mm512_dpbusd_epi32((sum), (bytes), (weights))
+#define PREPARE
+#define DOT(sum, bytes) _mm512_dpbusd_epi32((sum), (bytes), weights)
 #define ADD _mm512_add_epi32
 #define AND _mm512_and_si512
 #define MAX _mm512_max_epi32
@@ -49,6 +50,10 @@ static inline void store_first_of_tile(uint8_t *to, Vector v, uint32_t n)
 
 #define PACK_WORDS _mm512_packs_epi32
 #define PACK_BYTES _mm512_packus_epi16
+#define PACK_SIGNED_BYTES _mm512_packs_epi16
+#define XOR _mm512_xor_si512
+#define SCALED(x, factor, summand) \
+    _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(x), _mm512_set1_ps(factor), _mm512_set1_ps(summand)))
 #define MAX_BYTES _mm512_max_epu8
 #define MIN_BYTES _mm512_min_epu8
 #define ALL_BYTES(x) _mm512_set1_epi8((char)(x))
@@ -58,17 +63,6 @@ static inline void store_first_of_tile(uint8_t *to, Vector v, uint32_t n)
 static inline void store_first_of_pairs(uint8_t *to, Vector v, uint32_t n)
 {
     _mm256_mask_storeu_epi8(to, n < 32 ? (__mmask32)((1u << n) - 1u) : ~(__mmask32)0, _mm512_cvtepi16_epi8(v));
-}
-
-/* As `requantised` where results below 0 become 0: TFLite's two roundings are then one addition. */
-static inline Vector requantised_relu(Vector x, int32_t multiplier, int shift)
-{
-    const Vector factor = ALL(multiplier);
-    const Vector half = _mm512_set1_epi64((1LL << 30) + (1LL << (30 + shift)));
-    const Vector even = _mm512_add_epi64(_mm512_mul_epi32(x, factor), half);
-    const Vector odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), factor), half);
-    return _mm512_mask_blend_epi32(0xAAAA, _mm512_srav_epi64(even, _mm512_set1_epi64(31 + shift)),
-                                   _mm512_srav_epi64(odd, _mm512_set1_epi64(shift - 1)));
 }
 
 #else
@@ -82,7 +76,10 @@ typedef __m256i Vector;
 #define HIGH_BYTES _mm256_unpackhi_epi8
 #define LOW_PAIRS _mm256_unpacklo_epi16
 #define HIGH_PAIRS _mm256_unpackhi_epi16
-#define DOT(sum, bytes, weights, flips) dot((sum), _mm256_xor_si256((bytes), (flips)), (weights))
+#define PREPARE                                                                                                \
+    const Vector magnitudes = _mm256_abs_epi8(weights);                                                        \
+    const Vector flips = _mm256_xor_si256(ALL_BYTES(0x80), _mm256_cmpgt_epi8(_mm256_setzero_si256(), weights));
+#define DOT(sum, bytes) dot((sum), _mm256_xor_si256((bytes), flips), magnitudes)
 #define ADD _mm256_add_epi32
 #define AND _mm256_and_si256
 #define MAX _mm256_max_epi32
@@ -137,6 +134,10 @@ static inline void store_first_of_tile(uint8_t *to, Vector v, uint32_t n)
 
 #define PACK_WORDS _mm256_packs_epi32
 #define PACK_BYTES _mm256_packus_epi16
+#define PACK_SIGNED_BYTES _mm256_packs_epi16
+#define XOR _mm256_xor_si256
+#define SCALED(x, factor, summand) \
+    _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(x), _mm256_set1_ps(factor), _mm256_set1_ps(summand)))
 #define MAX_BYTES _mm256_max_epu8
 #define MIN_BYTES _mm256_min_epu8
 #define ALL_BYTES(x) _mm256_set1_epi8((char)(x))
@@ -157,24 +158,26 @@ static inline void store_first_of_pairs(uint8_t *to, Vector v, uint32_t n)
    in order. */
 static ASC_INLINE void accumulate(Vector sums[4], const uint8_t *corner, const AscTaps *taps, Vector start)
 {
-    const AscQuad *end = taps->list + (taps->n + 3) / 4;
+    const uint32_t *distance = taps->distances;
+    const int8_t *weight = taps->weights;
     sums[0] = sums[1] = sums[2] = sums[3] = start;
-    for (const AscQuad *quad = taps->list; quad < end; quad++) {
-        const Vector a = LOAD(corner + quad->distances[0]);
-        const Vector b = LOAD(corner + quad->distances[1]);
-        const Vector c = LOAD(corner + quad->distances[2]);
-        const Vector d = LOAD(corner + quad->distances[3]);
+    for (const int8_t *end = weight + taps->n; weight < end; weight += 4, distance += 4) {
+        const Vector a = LOAD(corner + distance[0]);
+        const Vector b = LOAD(corner + distance[1]);
+        const Vector c = LOAD(corner + distance[2]);
+        const Vector d = LOAD(corner + distance[3]);
         const Vector ab_low = LOW_BYTES(a, b);
         const Vector ab_high = HIGH_BYTES(a, b);
         const Vector cd_low = LOW_BYTES(c, d);
         const Vector cd_high = HIGH_BYTES(c, d);
-        const Vector weights = ALL(quad->weights);
-        const Vector flips = ALL(quad->flips);
-        (void)flips;
-        sums[0] = DOT(sums[0], LOW_PAIRS(ab_low, cd_low), weights, flips);
-        sums[1] = DOT(sums[1], HIGH_PAIRS(ab_low, cd_low), weights, flips);
-        sums[2] = DOT(sums[2], LOW_PAIRS(ab_high, cd_high), weights, flips);
-        sums[3] = DOT(sums[3], HIGH_PAIRS(ab_high, cd_high), weights, flips);
+        int32_t together;
+        memcpy(&together, weight, sizeof together);
+        const Vector weights = ALL(together);
+        PREPARE
+        sums[0] = DOT(sums[0], LOW_PAIRS(ab_low, cd_low));
+        sums[1] = DOT(sums[1], HIGH_PAIRS(ab_low, cd_low));
+        sums[2] = DOT(sums[2], LOW_PAIRS(ab_high, cd_high));
+        sums[3] = DOT(sums[3], HIGH_PAIRS(ab_high, cd_high));
     }
 }
 
@@ -192,35 +195,52 @@ static inline Vector requantised(Vector x, const AscRequant *to)
     return ADD(shift_rounding(value, to->shift < 0 ? -to->shift : 0), ALL(to->zero));
 }
 
-static inline Vector packed(const Vector x[4])
+/* What accumulators leave out: see asc_kernel_quads.h. */
+static int32_t left_out(const AscTaps *taps)
 {
-    return PACK_BYTES(PACK_WORDS(x[0], x[1]), PACK_WORDS(x[2], x[3]));
+    int32_t sum = 0;
+#if !ASC_HAS_VNNI
+    for (uint32_t i = 0; i < taps->n; i++) {
+        sum += taps->weights[i] * (taps->weights[i] < 0 ? 127 : 128);
+    }
+#else
+    (void)taps;
+#endif
+    return sum;
 }
 
-void asc_convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, const AscRequant *to)
+void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to)
 {
+    while (taps->n % 4 != 0) {
+        asc_add_tap(taps, 0, 0);
+    }
+    const AscTaps from = *taps;
     const AscRequant by = *to;
-    const Vector start = ALL(by.bias + taps->left_out);
+    const Vector start = ALL(by.bias + left_out(&from));
+    const Vector low = ALL_BYTES(by.low);
+    const Vector high = ALL_BYTES(by.high);
     Vector x[4];
-#if ASC_HAS_VNNI
-    if (by.shift < 0 && by.zero == 0 && by.low == 0 && by.high == 255) {
+#if ASC_MODEL_HOST
+    if (by.factor != 0.0f) {
+        const Vector sign = ALL_BYTES(0x80);
         for (uint32_t at = 0; at < n; at += 4 * LANES) {
-            accumulate(x, taps->corner + at, taps, start);
+            accumulate(x, from.corner + at, &from, start);
             for (int v = 0; v < 4; v++) {
-                x[v] = requantised_relu(x[v], by.multiplier, -by.shift);
+                x[v] = SCALED(x[v], by.factor, by.summand);
             }
-            store_first_of_tile(bytes + at, packed(x), n - at);
+            const Vector all = XOR(PACK_SIGNED_BYTES(PACK_WORDS(x[0], x[1]), PACK_WORDS(x[2], x[3])), sign);
+            store_first_of_tile(bytes + at, MIN_BYTES(MAX_BYTES(all, low), high), n - at);
         }
         return;
     }
 #endif
     for (uint32_t at = 0; at < n; at += 4 * LANES) {
-        accumulate(x, taps->corner + at, taps, start);
+        accumulate(x, from.corner + at, &from, start);
         for (int v = 0; v < 4; v++) {
             x[v] = requantised(x[v], &by);
         }
-        const Vector all = MIN_BYTES(MAX_BYTES(packed(x), ALL_BYTES(by.low)), ALL_BYTES(by.high));
-        store_first_of_tile(bytes + at, all, n - at);
+        const Vector all = PACK_BYTES(PACK_WORDS(x[0], x[1]), PACK_WORDS(x[2], x[3]));
+        store_first_of_tile(bytes + at, MIN_BYTES(MAX_BYTES(all, low), high), n - at);
     }
 }
 

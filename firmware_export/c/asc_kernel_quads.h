@@ -9,50 +9,36 @@
 
 #include <immintrin.h>
 
+/* Where a list of weights and of distances stands; their number is a multiple of four when they are used. */
 typedef struct {
-    uint32_t weights; /* four of them, or their magnitudes */
-    uint32_t flips;   /* what the bytes are changed by, exclusive or (AVX2 only) */
-    uint32_t distances[4];
-} AscQuad;
-
-typedef struct {
-    AscQuad *list;
+    const int8_t *weights;
+    const uint32_t *distances;
+    int8_t *own_weights; /* where unpacked ones are put */
+    uint32_t *own_distances;
     uint32_t n;
     const uint8_t *corner;
-    int32_t left_out; /* of every sum (AVX2 only) */
 } AscTaps;
 
 #define ASC_UNPACKS_GAPS 0
 
 static inline AscTaps asc_no_taps(void *memory, uint32_t capacity, const uint8_t *corner)
 {
-    const AscTaps taps = {(AscQuad *)memory, 0, corner, 0};
-    (void)capacity;
+    uint32_t *distances = (uint32_t *)memory;
+    int8_t *weights = (int8_t *)(distances + (capacity + 3u) / 4u * 4u);
+    const AscTaps taps = {weights, distances, weights, distances, 0, corner};
     return taps;
 }
 
 static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t weight)
 {
-    AscQuad *quad = &taps->list[taps->n / 4];
-    const uint32_t place = taps->n++ % 4;
-    if (place == 0) {
-        const AscQuad empty = {0, 0x80808080u, {distance, distance, distance, distance}};
-        *quad = empty;
-    }
-    quad->distances[place] = distance;
-#if ASC_HAS_VNNI
-    quad->weights |= (uint32_t)(uint8_t)weight << 8 * place;
-#else
-    quad->weights |= (uint32_t)(weight < 0 ? -weight : weight) << 8 * place;
-    quad->flips ^= weight < 0 ? 0xFFu << 8 * place : 0;
-    taps->left_out += weight < 0 ? 127 * weight : 128 * weight;
-#endif
+    taps->own_distances[taps->n] = distance;
+    taps->own_weights[taps->n++] = (int8_t)weight;
 }
 
 /* bytes[i] = the stored value of bias + sum over taps of weight * corner[distance + i], i < n. Accumulators stay in
    registers. */
 #define ASC_CONVOLVES 1
-void asc_convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, const AscRequant *to);
+void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to);
 
 /* Of each 2 x 2 stored bytes the largest, n_rows in a column. */
 void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,

@@ -12,6 +12,10 @@
 
 #include <stddef.h>
 
+#ifndef ASC_MODEL_HOST
+#define ASC_MODEL_HOST 0 /* 1: the tables have what only a machine with megabytes to spare can afford */
+#endif
+
 /* Where a map's columns stand in the arena: channel planes of whole columns, lowest row first. Between two columns
    lie row_pad bytes of fill that the taps above the one and below the other share. */
 typedef struct {
@@ -68,7 +72,7 @@ typedef struct {
     const uint16_t *taps;
 } AscStep;
 
-enum { ASC_GAPS, ASC_BITS, ASC_ALL }; /* encodings of positions, see asc_conv.c */
+enum { ASC_GAPS, ASC_BITS, ASC_ALL, ASC_READY }; /* encodings of positions, see asc_conv.c */
 enum { ASC_TIMES = 1, ASC_PLUS = 2 };  /* encodings of ASC_AFFINE: what there is */
 
 /* A member's numbers for one step. Which of them are used depends on the step's kind. */
@@ -85,6 +89,10 @@ typedef struct {
     uint8_t output_zero; /* of the output, plus 128 */
     uint8_t low, high;  /* clamp of the output, plus 128 */
     uint8_t narrow; /* sums of products stay below 2^23, shifts are right by at most 20, results fit 16 bits */
+#if ASC_MODEL_HOST
+    const uint32_t *distances; /* ASC_READY: of each value from the kernel's corner; four values at a time, padded */
+    const float *factors; /* per output a factor and a summand that do what multiplier and shift do, less 128; or zeros */
+#endif
 } AscLayer;
 
 typedef struct {

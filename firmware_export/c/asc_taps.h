@@ -99,6 +99,24 @@ static ASC_INLINE void asc_unpack_as(AscTapReader *from, uint8_t encoding, uint3
     *to = taps;
 }
 
+#if ASC_MODEL_HOST
+/* ASC_READY: the next output's taps stand in the tables as they are needed. */
+static inline void asc_take_ready(AscTapReader *from, const AscLayer *layer, uint32_t count, AscTaps *to)
+{
+    const uint32_t *distance = layer->distances + (from->value - layer->values);
+#if ASC_HAS_QUADS
+    to->weights = from->value;
+    to->distances = distance;
+    to->n = count;
+    from->value += count;
+#else
+    for (const int8_t *end = from->value + count; from->value < end;) {
+        asc_add_tap(to, *distance++, *from->value++);
+    }
+#endif
+}
+#endif
+
 /* Unpacks the next output's taps, whatever the encoding is. */
 void asc_unpack(AscTapReader *from, const AscLayer *layer, uint32_t n_positions, AscTaps *to);
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from firmware_export.emit.step_numbers import StepNumbers, fills, step_numbers, tap_distances
-from firmware_export.network.layers import Conv, Network
-from firmware_export.planning.lower import WINDOW, Step
+from firmware_export.emit.host_tables import float_rescaling, ready_taps
+from firmware_export.emit.step_numbers import (
+    StepNumbers,
+    accumulator_bounds,
+    fills,
+    ordered_weights,
+    step_numbers,
+    tap_distances,
+)
+from firmware_export.emit.weights import ALL, encode
+from firmware_export.network.layers import Conv, Dense, Layer, Network
+from firmware_export.planning.lower import WINDOW, Buffer, Step
 from firmware_export.planning.plan import Plan, last_reader
 
 _TABLE_TAPS = 96
@@ -25,8 +34,14 @@ class Member:
     plan_number: int
 
 
-def config_header(members: Sequence[Member], *, provenance: str) -> str:
-    """asc_model_config.h: the constants that asc_model.h names."""
+def config_header(members: Sequence[Member], *, provenance: str, for_host: bool = False) -> str:
+    """asc_model_config.h: the constants that asc_model.h names.
+
+    Args:
+        members: With their plans.
+        provenance: A comment to begin with.
+        for_host: Whether the tables are those of host_tables.py; `data_source` must be told the same.
+    """
     first = members[0].network
     entry, exit_ = first.activations[first.input], first.activations[first.output]
     plans = [member.plan for member in members]
@@ -37,19 +52,19 @@ def config_header(members: Sequence[Member], *, provenance: str) -> str:
         ("LARGEST_PIECE", max(max(piece_works(member)) for member in members)),
         ("N_BUFFERS", max(len(plan.program.buffers) for plan in plans)),
         ("N_STEPS", max(len(plan.program.steps) for plan in plans)),
-        ("TILE", max(plan.tile for plan in plans)),
+        ("TILE", max(plan.tile for plan in plans)), *([("HOST", 1)] if for_host else []),
     ]
     lines = [f"#define ASC_MODEL_{name} {value}" for name, value in values]
     return "\n".join([provenance, "#ifndef ASC_MODEL_CONFIG_H", "#define ASC_MODEL_CONFIG_H", "", *lines, "",
                       "#endif", ""])
 
 
-def data_source(members: Sequence[Member], *, labels: Sequence[str], provenance: str) -> str:
+def data_source(members: Sequence[Member], *, labels: Sequence[str], provenance: str, for_host: bool = False) -> str:
     """asc_model_data.c: plans, weights and quantisation of all members."""
     parts = [provenance, '#include "asc_tables.h"\n']
     for number in sorted({member.plan_number for member in members}):
         parts.append(_plan(next(member for member in members if member.plan_number == number)))
-    parts += [_member(index, member) for index, member in enumerate(members)]
+    parts += [_member(index, member, for_host) for index, member in enumerate(members)]
     parts.append("const AscMember asc_model_data[ASC_MODEL_N_MEMBERS] = {\n" + "".join(
         f"    {_member_entry(index, member)},\n" for index, member in enumerate(members)) + "};\n")
     parts.append(_names("asc_model_labels", "ASC_MODEL_N_LABELS", labels))
@@ -126,15 +141,20 @@ def _step(step: Step, *of_weights: object) -> str:
     return "{" + ", ".join(map(str, numbers)) + "}"
 
 
-def _member(index: int, member: Member) -> str:
+def _member(index: int, member: Member, for_host: bool) -> str:
     numbers = step_numbers(member.network, member.plan.program)
     parts, layers = [f"/* ---- member {index}: {member.network.name} ---- */\n"], []
     for s, (step, of) in enumerate(zip(member.plan.program.steps, numbers, strict=True)):
         prefix = f"asc_m{index}_s{s}_"
         if step.layers:
             parts.append(f"/* {', '.join(member.network.layers[i].name for i in step.layers)} */")
-        parts += _arrays(prefix, of)
-        layers.append(_layer(prefix, of))
+        if for_host and step.kind in ("conv", "dense"):
+            layer = member.network.layers[step.layers[0]]
+            arrays, entry = _host_layer(prefix, of, layer, step, member.plan.program.buffers[step.inputs[0]])
+        else:
+            arrays, entry = _arrays(prefix, of), _layer(prefix, of)
+        parts += arrays
+        layers.append(entry)
     parts.append(table("AscLayer", f"asc_m{index}_layers", layers, per_line=1))
     parts.append(table("uint8_t", f"asc_m{index}_fills", fills(member.network, member.plan.program)))
     return "\n".join(parts)
@@ -167,6 +187,29 @@ def _layer(prefix: str, of: StepNumbers) -> str:
                int(weights.count_bytes == 2) if weights else 0, of.zero, of.output_zero, of.low, of.high,
                int(of.narrow)]
     return "{" + ", ".join([*names, *map(str, numbers)]) + "}"
+
+
+def _host_layer(prefix: str, of: StepNumbers, layer: Layer, step: Step, source: Buffer) -> tuple[list[str], str]:
+    """Arrays and entry of a convolution with ready taps, or of a fully connected layer with all of its weights."""
+    if isinstance(layer, Dense):
+        of = replace(of, weights=encode(ordered_weights(layer, source), encoding=ALL))
+        return _arrays(prefix, of), _layer(prefix, of)
+    assert isinstance(layer, Conv)
+    taps = ready_taps(layer, step, source)
+    parts = [table("int8_t", prefix + "values", taps.values), table("uint32_t", prefix + "distances", taps.distances),
+             table("uint8_t", prefix + "counts", np.ascontiguousarray(taps.counts, "<u2").view(np.uint8)),
+             *_arrays(prefix, replace(of, weights=None))]
+    names = [f"{prefix}{name}" for name in ("values", "counts", "bias", "multipliers", "shifts")]
+    factors = "NULL"
+    if of.narrow:
+        pairs = [float_rescaling(m, s, bound=int(b), zero=of.output_zero, low=of.low, high=of.high) for m, s, b in
+                 zip(of.multipliers, of.shifts, accumulator_bounds(layer, of.bias), strict=True)]
+        factors = prefix + "factors"
+        parts.append(table("float", factors, [c_float(np.float32(x)) for pair in pairs for x in pair], per_line=8))
+    numbers = [np.count_nonzero(layer.weights), "ASC_READY", 1, of.zero, of.output_zero, of.low, of.high,
+               int(of.narrow)]
+    entry = [names[0], "NULL", *names[1:], *map(str, numbers), prefix + "distances", factors]
+    return parts, "{" + ", ".join(entry) + "}"
 
 
 def _member_entry(index: int, member: Member) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,12 +104,18 @@ def _weighted(layer: Conv | Dense, buffer: Buffer, common: dict[str, Any]) -> St
         # Without weights only a constant is left; as twice that times one half its numbers are small.
         constant = rescale(int(bias[output]), int(multipliers[output]), int(shifts[output]))
         bias[output], multipliers[output], shifts[output] = 2 * max(-512, min(512, constant)), 1 << 30, 0
-    bound = 255 * np.abs(layer.weights.astype(np.int64)).reshape(layer.weights.shape[0], -1).sum(axis=1) + np.abs(bias)
+    bound = accumulator_bounds(layer, bias)
     largest_result = bound * (multipliers / 2.0**31) * 2.0**shifts
     narrow = bool((bound < 1 << 23).all() and (shifts <= 0).all() and (shifts >= -20).all()
                   and (largest_result < 32000).all())
     return StepNumbers(weights=encode(ordered_weights(layer, buffer)), bias=bias.tolist(),
                        multipliers=multipliers.tolist(), shifts=shifts.tolist(), narrow=narrow, **common)
+
+
+def accumulator_bounds(layer: Conv | Dense, bias: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """How far from 0 each output's accumulator can be, at any point of its sum."""
+    magnitudes = np.abs(layer.weights.astype(np.int64)).reshape(layer.weights.shape[0], -1)
+    return np.asarray(255 * magnitudes.sum(axis=1) + np.abs(np.asarray(bias, np.int64)))
 
 
 def _affine(network: Network, times: Multiply | None, plus: Add | None, common: dict[str, Any]) -> StepNumbers:
