@@ -1,4 +1,4 @@
-"""What a library on a machine with megabytes to spare has ready: taps that need no unpacking, factors in floating point."""
+"""What a library for a machine with megabytes to spare has ready: unpacked taps, factors in floating point."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def ready_taps(layer: Conv, step: Step, source: Buffer) -> ReadyTaps:
 def float_rescaling(multiplier: int, shift: int, *, zero: int, low: int, high: int, bound: int) -> tuple[float, float]:
     """A factor and a summand in float32 with which accumulators become what the integer rule makes of them.
 
-    The nearest integer to `accumulator * factor + summand`, plus 128, is the stored byte. It never decreases, and neither
-    does the integer rule: they agree everywhere if they agree on both sides of each place where the byte changes. That
-    is what is tried here.
+    The nearest integer to `accumulator * factor + summand`, plus 128, is the stored byte. It never decreases, and
+    neither does the integer rule: they agree everywhere if they agree on both sides of each place where the byte
+    changes. That is what is tried here.
 
     Args:
         multiplier, shift: As for `rescale`; the shift is to the right.
@@ -61,17 +61,20 @@ def float_rescaling(multiplier: int, shift: int, *, zero: int, low: int, high: i
     if multiplier == 0 or shift > 0:
         return 0.0, 0.0
     stored = np.arange(low + 1, high + 1)
-    changes = _changes(stored - zero, multiplier, shift)
-    inside = (changes > -bound) & (changes <= bound)
-    wanted, at = stored[inside] - 128, changes[inside].astype(np.float64)
+    changes, wanted = _changes(stored - zero, multiplier, shift), stored - 128
+    # As far as accumulators reach: at `above` the byte must have changed, at `below` it may not have.
+    there, beyond = changes <= bound, changes > -bound
+    above, below = (np.clip(at, -bound, bound).astype(np.float64) for at in (changes[there], changes[beyond] - 1))
     nearest = np.float32(multiplier * 2.0 ** (shift - 31))
     for factor in (nearest, np.nextafter(nearest, np.float32(1)), np.nextafter(nearest, np.float32(0))):
         # In the middle of what the changes leave to choose.
-        least, most = (wanted - 0.5 - at * float(factor)), (wanted - 0.5 - (at - 1) * float(factor))
-        summand = np.float32((least.max(initial=-256.0) + most.min(initial=0.0)) / 2)
-        # Products and sums are exact in float64; the processor rounds once, to float32.
-        above, below = (np.rint((x * float(factor) + float(summand)).astype(np.float32)) for x in (at, at - 1))
-        if (above >= wanted).all() and (below < wanted).all():
+        least, most = wanted[there] - 0.5 - above * float(factor), wanted[beyond] - 0.5 - below * float(factor)
+        if not least.size or not most.size:
+            break
+        summand = np.float32(np.rint((least.max() + most.min()) * 2.0**23) / 2.0**24)
+        # So products and sums are exact in float64; the processor rounds once, to float32.
+        ups, downs = (np.rint((at * float(factor) + float(summand)).astype(np.float32)) for at in (above, below))
+        if (ups >= wanted[there]).all() and (downs < wanted[beyond]).all():
             return float(factor), float(summand)
     return 0.0, 0.0
 

@@ -152,7 +152,7 @@ def _member(index: int, member: Member, for_host: bool) -> str:
             layer = member.network.layers[step.layers[0]]
             arrays, entry = _host_layer(prefix, of, layer, step, member.plan.program.buffers[step.inputs[0]])
         else:
-            arrays, entry = _arrays(prefix, of), _layer(prefix, of)
+            arrays, entry = _arrays(prefix, of), _layer(prefix, of, for_host)
         parts += arrays
         layers.append(entry)
     parts.append(table("AscLayer", f"asc_m{index}_layers", layers, per_line=1))
@@ -176,7 +176,7 @@ def _arrays(prefix: str, of: StepNumbers) -> list[str]:
     return parts
 
 
-def _layer(prefix: str, of: StepNumbers) -> str:
+def _layer(prefix: str, of: StepNumbers, for_host: bool) -> str:
     weights = of.weights
     names = [prefix + "values" if weights else "NULL",
              prefix + "positions" if weights and weights.positions.size else "NULL",
@@ -186,14 +186,14 @@ def _layer(prefix: str, of: StepNumbers) -> str:
     numbers = [np.count_nonzero(weights.values) if weights else 0, encoding,
                int(weights.count_bytes == 2) if weights else 0, of.zero, of.output_zero, of.low, of.high,
                int(of.narrow)]
-    return "{" + ", ".join([*names, *map(str, numbers)]) + "}"
+    return "{" + ", ".join([*names, *map(str, numbers), *(["NULL", "NULL"] if for_host else [])]) + "}"
 
 
 def _host_layer(prefix: str, of: StepNumbers, layer: Layer, step: Step, source: Buffer) -> tuple[list[str], str]:
     """Arrays and entry of a convolution with ready taps, or of a fully connected layer with all of its weights."""
     if isinstance(layer, Dense):
         of = replace(of, weights=encode(ordered_weights(layer, source), encoding=ALL))
-        return _arrays(prefix, of), _layer(prefix, of)
+        return _arrays(prefix, of), _layer(prefix, of, True)
     assert isinstance(layer, Conv)
     taps = ready_taps(layer, step, source)
     parts = [table("int8_t", prefix + "values", taps.values), table("uint32_t", prefix + "distances", taps.distances),

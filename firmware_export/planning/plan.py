@@ -27,11 +27,14 @@ class Purpose:
     """RAM that wider stripes may fill; the narrowest are taken if even they need more."""
     tile: int
     """Accumulators that a kernel makes at a time."""
+    piece_values: int | None = None
+    """Values that a step makes at a time, whatever the arena takes; None: as many as pay for their RAM."""
 
 
 FIRMWARE = Purpose(arena_bytes=49 * 512, tile=8)
 """With the window, the front end and the stack, 5V + 1I stay within 64 KiB."""
-HOST = Purpose(arena_bytes=512 * 1024, tile=64)
+HOST = Purpose(arena_bytes=1 << 20, tile=64, piece_values=6000)
+"""Pieces about as large as a cache of the first level. The arena's limit does not count then."""
 
 
 @dataclass(frozen=True)

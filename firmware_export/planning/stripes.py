@@ -26,6 +26,11 @@ def make_plan(program: Program, *, n_values: Sequence[int], max_taps: int, purpo
         max_taps: Non-zero weights of the largest output channel of a convolution.
         purpose: The limit of the arena, and the kernels' tile.
     """
+    if purpose.piece_values is not None:
+        for step in program.steps:
+            n_column = step.n_rows * step.pool * step.pool
+            step.chunk = max(1, min(step.n_columns, purpose.piece_values // n_column))
+        return finish(program, max_taps=max_taps, tile=purpose.tile)
     for step in program.steps:
         step.chunk = 1
     plan = finish(program, max_taps=max_taps, tile=purpose.tile)

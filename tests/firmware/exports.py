@@ -22,14 +22,16 @@ NETWORK = tuple(path.name for path in C.glob("asc_*.c") if not path.name.startsw
 DONE, MORE, ERROR = 0, 1, -1
 
 
-def write_networks(folder: Path, networks: Sequence[bytes], *, arena_bytes: int = 1, tile: int = 8) -> list[Member]:
+def write_networks(folder: Path, networks: Sequence[bytes], *, arena_bytes: int = 1, tile: int = 8,
+                   for_host: bool = False) -> list[Member]:
     """Plans the networks and writes their generated C. With the default arena every step makes one column at a time."""
     members = planned([read_network(data, name=f"n{index}") for index, data in enumerate(networks)],
                       Purpose(arena_bytes=arena_bytes, tile=tile))
     n_labels = members[0].network.activations[members[0].network.output].shape[0]
-    (folder / "asc_model_config.h").write_text(config_header(members, provenance="/* A test. */"))
+    (folder / "asc_model_config.h").write_text(config_header(members, provenance="/* A test. */", for_host=for_host))
     (folder / "asc_model_data.c").write_text(
-        data_source(members, labels=[f"label{i}" for i in range(n_labels)], provenance="/* A test. */"))
+        data_source(members, labels=[f"label{i}" for i in range(n_labels)], provenance="/* A test. */",
+                    for_host=for_host))
     return members
 
 

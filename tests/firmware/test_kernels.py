@@ -58,6 +58,7 @@ def test_equal_to_tflite_micro_whatever_the_stripes(networks: list[bytes], answe
     _check(Library(tmp_path, members), answers)
 
 
+@pytest.mark.parametrize("for_host", [False, True], ids=["tables for flash", "tables for a host"])
 @pytest.mark.parametrize(("name", "compiler", "tile", "flags"), [
     ("plain C, gcc", "gcc", 8, ("-DASC_PLAIN_C=1",)),
     ("plain C, clang", "clang", 16, ("-DASC_PLAIN_C=1",)),
@@ -69,10 +70,10 @@ def test_equal_to_tflite_micro_whatever_the_stripes(networks: list[bytes], answe
 ])
 def test_every_kernel_of_this_machine_gives_the_same_bits(
         networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path, name: str, compiler: str, tile: int,
-        flags: tuple[str, ...]) -> None:
+        flags: tuple[str, ...], for_host: bool) -> None:
     if "-march=x86-64-v3" in flags and not (platform.machine() == "x86_64" and _has_avx2()):
         pytest.skip("needs an x86-64 processor with AVX2")
-    members = write_networks(tmp_path, networks, arena_bytes=20_000, tile=tile)
+    members = write_networks(tmp_path, networks, arena_bytes=20_000, tile=tile, for_host=for_host)
     _check(Library(tmp_path, members, compiler=compiler, flags=flags), answers)
 
 
