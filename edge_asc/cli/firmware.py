@@ -129,6 +129,7 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
     counted by QEMU; they are not cycles. The exit status is 1 if anything does not agree.
     """
     import json
+    import sys
     from pathlib import Path
 
     from edge_asc.errors import VerificationError
@@ -142,7 +143,8 @@ def verify(folder: str, targets: tuple[str, ...], bundle_path: str | None, board
     board = find_board(board_name) if board_name else None
     bundle = exported.bundle(Path(bundle_path) if bundle_path else None)
     verification = verify_export(exported, bundle=bundle, targets=_targets(targets), n_windows=n_windows,
-                                 n_emulated_windows=n_emulated_windows, count=count)
+                                 n_emulated_windows=n_emulated_windows, count=count,
+                                 progress=note if sys.stderr.isatty() else lambda what: None)
     values = verification_json(verification, board=board)
     if dataset_path:
         values["dataset"] = _accuracy(exported, Path(dataset_path))

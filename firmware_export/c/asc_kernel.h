@@ -22,7 +22,7 @@
 #define ASC_NOINLINE
 #endif
 
-/* How an output channel's accumulators become stored bytes. */
+/* How an output channel's accumulators become stored bytes. In the order of registers in asc_kernel_mve.c. */
 typedef struct {
     int32_t bias;
     int32_t multiplier;

@@ -12,8 +12,8 @@
 #define INPUTS_3 "q7"
 #define INPUTS_4 "q6"
 #define INPUTS_5 "q7"
-#define PRODUCTS(v, weight, address)                              \
-    "    vldrb.u32 " INPUTS_##v ", [" address ", #4*" #v "]\n"    \
+#define PRODUCTS(v, weight, address)                           \
+    "    vldrb.u32 " INPUTS_##v ", [" address ", #4*" #v "]\n" \
     "    vmla.s32 q" #v ", " INPUTS_##v ", " weight "\n"
 #define FIRST(v) PRODUCTS(v, "r4", "r5")
 #define SECOND(v) PRODUCTS(v, "r6", "r7")
@@ -26,10 +26,9 @@
 #define EACH_5(OF) EACH_4(OF) OF(4)
 #define EACH_6(OF) EACH_5(OF) OF(5)
 
-/* r4 and r5 are a tap's weight and address, r6 and r7 the next
-   one's; r8 is `at`, r9 the list of taps. */
+/* r4 and r5 are a tap's weight and address, r6 and r7 the next one's; r8 is `at`, r9 the list of taps. */
 #define TILES(N)                                                                                          \
-    __attribute__((naked, noinline)) void asc_mve_tiles_of_##N(                                              \
+    __attribute__((naked, noinline)) void asc_mve_tiles_of_##N(                                           \
         UNSEEN int32_t *acc, UNSEEN uint32_t n_tiles, UNSEEN const AscTap *taps, UNSEEN uint32_t n_pairs, \
         UNSEEN uint32_t at, UNSEEN int32_t bias)                                                          \
     {                                                                                                     \

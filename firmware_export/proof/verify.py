@@ -7,8 +7,8 @@ TFLite Micro's, the answers from samples with what those outputs give, and sizes
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from edge_asc.bundle import Bundle
 from edge_asc.errors import VerificationError
-from edge_asc.features import clamp, mel_db
+from edge_asc.features import clamp
 from firmware_export.emit.levels import quantise_window
 from firmware_export.output.exported import Exported
 from firmware_export.proof.build import PORTS, TARGETS, Target, compile_program
 from firmware_export.proof.elf import footprint
 from firmware_export.proof.emulate import Run, build_counter, run_program
-from firmware_export.proof.judge import TFLITE_MICRO, golden_outputs, judge_name, member_outputs, trial_windows
+from firmware_export.proof.judge import judge_name
+from firmware_export.proof.questions import Questions, ask
 
 FLOAT_TOLERANCE_DB, FIXED_TOLERANCE_DB = 0.05, 0.5
 ANSWER_TOLERANCE = 0.05
@@ -95,28 +96,9 @@ class Verification:
         return problems
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Questions:
-    """The inputs, and what is right."""
-
-    samples: NDArray[np.int16]
-    features_db: NDArray[np.float32]
-    """[n_mels, n_frames], clamped."""
-    windows: NDArray[np.int8]
-    """[n, n_frames, n_mels]; the first is that of the features."""
-    outputs: NDArray[np.int8] | None
-    """[n, n_members, n_labels] by TFLite Micro, None without its wheel."""
-    probabilities: NDArray[np.float32]
-    """Of the first window."""
-
-    def first(self, n: int) -> _Questions:
-        """The same with the first n windows only."""
-        outputs = None if self.outputs is None else self.outputs[:n]
-        return replace(self, windows=self.windows[:n], outputs=outputs)
-
-
 def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str], n_windows: int = 3,
-                  n_emulated_windows: int | None = None, count: bool = True) -> Verification:
+                  n_emulated_windows: int | None = None, count: bool = True,
+                  progress: Callable[[str], None] = lambda what: None) -> Verification:
     """Build, run, compare and measure.
 
     Args:
@@ -126,12 +108,14 @@ def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str],
         n_windows: How many windows each member is run on, the golden one first.
         n_emulated_windows: How many of these on emulated targets, which are slow; by default all.
         count: Whether instructions are counted on emulated targets.
+        progress: Called with what is done next.
 
     Raises:
         VerificationError: Something does not compile or run. What merely differs is in the result's `problems`.
         MissingDependencyError: A compiler or an emulator is not installed.
     """
-    questions = _ask(exported, bundle, n_windows)
+    progress(f"windows: {n_windows}, answered by {judge_name()}")
+    questions = ask(exported, bundle, n_windows)
     with tempfile.TemporaryDirectory(prefix="edge-asc-verify-") as scratch:
         work = Path(scratch)
         questions.samples.tofile(work / "samples.pcm")
@@ -139,28 +123,12 @@ def verify_export(exported: Exported, *, bundle: Bundle, targets: Sequence[str],
         questions.windows[:1].tofile(work / "window.bin")
         counter = build_counter(work) if count and any(TARGETS[name].is_bare for name in targets) else None
         few = questions.first(n_emulated_windows or n_windows)
-        results = tuple(_Examination(exported, target, work, counter).result(few if target.is_bare else questions)
-                        for target in map(TARGETS.__getitem__, targets))
+        results = []
+        for target in map(TARGETS.__getitem__, targets):
+            progress(f"target: {target.title}")
+            results.append(_Examination(exported, target, work, counter).result(few if target.is_bare else questions))
     label = exported.labels[int(questions.probabilities.argmax())]
-    return Verification(exported=exported, judge=judge_name(), wanted_label=label, results=results)
-
-
-def _ask(exported: Exported, bundle: Bundle, n_windows: int) -> _Questions:
-    spec = exported.features
-    samples = np.clip(np.rint(bundle.golden().samples * 32768), -32768, 32767).astype(np.int16)[: spec.window_samples]
-    levels = mel_db(samples / np.float32(32768), spec)
-    windows = trial_windows(bundle, exported.input, max(1, n_windows))
-    windows[0] = quantise_window(levels, spec, exported.input)
-    if judge_name() == TFLITE_MICRO:
-        answers = [member_outputs(bundle, name, exported.variant, windows) for name in exported.members]
-        outputs = np.stack(answers, axis=1)
-        scale, zero_point = exported.output_quantization
-        probabilities = ((outputs[0].astype(np.float32) - zero_point[:, None]) * scale[:, None]).mean(axis=0)
-    else:
-        outputs, windows = None, windows[:1]
-        probabilities = golden_outputs(bundle, exported.members, exported.variant).mean(axis=0)
-    return _Questions(samples=samples, features_db=clamp(levels, spec), windows=windows, outputs=outputs,
-                      probabilities=probabilities)
+    return Verification(exported=exported, judge=judge_name(), wanted_label=label, results=tuple(results))
 
 
 class _Examination:
@@ -173,7 +141,7 @@ class _Examination:
         self.out = self.work / "out.bin"
         self.found = Result(target=target)
 
-    def result(self, questions: _Questions) -> Result:
+    def result(self, questions: Questions) -> Result:
         self._frames(questions)
         self._windows(questions)
         self._answers(questions)
@@ -190,7 +158,7 @@ class _Examination:
             self.found.tables_bytes = sum(sizes.symbols[name] for name in tables)
         return self.found
 
-    def _frames(self, questions: _Questions) -> None:
+    def _frames(self, questions: Questions) -> None:
         run = self._run("frames", "samples.pcm", count=True)
         spec = self.exported.features
         raw = np.fromfile(self.out, np.int16 if self.target.fixed_point else np.float32).reshape(-1, spec.n_mels).T
@@ -201,7 +169,7 @@ class _Examination:
         self.found.frontend_instructions_per_s = run.instructions("frontend") / seconds
         self.found.longest_push_instructions = run.longest.get("frontend", 0)
 
-    def _windows(self, questions: _Questions) -> None:
+    def _windows(self, questions: Questions) -> None:
         outputs = self._outputs(questions.windows)
         self.found.n_windows = len(outputs)
         if questions.outputs is not None:
@@ -212,7 +180,7 @@ class _Examination:
             # What made the bundle may round elsewhere: XNNPACK does, by one step now and then.
             self.found.n_different = int((np.abs(real.mean(axis=0) - questions.probabilities) > 2 * scale.max()).any())
 
-    def _answers(self, questions: _Questions) -> None:
+    def _answers(self, questions: Questions) -> None:
         """From samples to a label: the window must be the one that the target's own frames make, and so the outputs."""
         run = self._run("classify", "samples.pcm", str(self.exported.features.n_frames))
         spec, n_members, n_labels = self.exported.features, len(self.exported.members), len(self.exported.labels)

@@ -31,7 +31,7 @@ def test_nothing_is_left_to_fill_in(folder: Path) -> None:
             assert not re.search(r"\$[a-z]", path.read_text()), path
 
 
-def test_no_recursion_no_variables_no_constructors(folder: Path, tmp_path: Path) -> None:
+def test_no_recursion_no_variables_no_constructors_no_strangers(folder: Path, tmp_path: Path) -> None:
     calls: dict[str, set[str]] = {}
     for source in (folder / "src").glob("*.c"):
         command = [require_program("gcc"), "-std=c99", "-O2", "-fcallgraph-info", "-c", str(source), "-o",
@@ -44,6 +44,10 @@ def test_no_recursion_no_variables_no_constructors(folder: Path, tmp_path: Path)
                               check=True).stdout
         sections = {name for name, size in re.findall(r"^ *\d+ (\.\S+) +([0-9a-f]+)", text, re.MULTILINE)
                     if int(size, 16)}
+        undefined = subprocess.run(["nm", "-u", str(tmp_path / f"{source.stem}.o")], capture_output=True, text=True,
+                                   check=True).stdout.split()
+        foreign = {name for name in undefined if len(name) > 1 and not name.startswith("asc_")}
+        assert foreign <= {"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
         # Tables of pointers lie in .data.rel.ro here, where code may be anywhere; on a microcontroller in flash.
         assert not sections & {".data", ".bss", ".init_array"}
     assert len(calls) > 10

@@ -20,15 +20,17 @@ from firmware_export.boards.board import find_board
 from firmware_export.emit.levels import InputQuantization
 from firmware_export.export import export_bundle
 from firmware_export.output.exported import Exported
+from firmware_export.proof import questions, verify
 from firmware_export.proof.accuracy import measure_accuracy
 from firmware_export.proof.build import PORTS, TARGETS, compile_program
 from firmware_export.proof.elf import footprint
 from firmware_export.proof.emulate import build_counter, run_program
 from firmware_export.proof.goals import goals_table, missed_goals
-from firmware_export.proof.judge import real_windows, trial_windows
+from firmware_export.proof.judge import GOLDEN, real_windows, trial_windows
 from firmware_export.proof.report import verification_json, verification_table
 from firmware_export.proof.verify import Result, Verification, verify_export
 from tests.conftest import require_program
+from tests.data.tiny_tau import write_tiny
 from tests.firmware.native import FRONTEND, SANITIZERS, C, compile_c, write_features
 from tests.program import BUNDLE, assert_one_error, edge_asc
 from tests.sounds import sound
@@ -108,6 +110,14 @@ def test_goals_are_those_of_the_papers_ensemble_and_missed_ones_are_named(export
         "ensemble on Cortex-M4F, per window: 300.0 M instructions, the goal is 290"]
     assert "NOT reached" in goals_table(verification(0, 50_000_000))
     assert goals_table(Verification(exported=export, judge="", wanted_label="", results=())) == ""
+
+
+def test_without_the_wheel_the_golden_outputs_judge(export: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (questions, verify):
+        monkeypatch.setattr(module, "judge_name", lambda: GOLDEN)
+    verification = _verify(export, "host")
+    assert verification.problems() == []
+    assert (verification.judge, verification.results[0].n_windows) == (GOLDEN, 1)
 
 
 def test_counting_is_repeatable_and_changes_no_answer(export: Exported) -> None:
@@ -246,9 +256,12 @@ def test_command_line(tmp_path: Path) -> None:
     done = edge_asc("firmware", BUNDLE, "-o", out, "--board", "stm32f411")
     assert done.returncode == 0, done.stderr
     assert "v1 v2 i1" in done.stdout
-    done = edge_asc("firmware", "verify", out, "--target", "host", "--json")
+    write_tiny(tmp_path / "tau", clip_s=1.2)
+    done = edge_asc("firmware", "verify", out, "--target", "host", "--json", "--dataset", tmp_path / "tau")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["problems"] == []
+    values = json.loads(done.stdout)
+    assert values["problems"] == []
+    assert values["dataset"]["n_clips"] == 6
     _replace(out / "src" / "asc_frontend.c", r"0\.48668618f", "0.98668618f")
     assert_one_error(edge_asc("firmware", "verify", out, "--target", "host"), "features differ")
     assert_one_error(edge_asc("firmware", "verify", out, "--target", "z80"), "no target z80")
