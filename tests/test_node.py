@@ -146,6 +146,14 @@ def test_the_first_block_after_a_break_says_so() -> None:
     assert third.n_lost == 0
 
 
+def test_a_break_is_counted_in_whole_blocks() -> None:
+    part = noise(100)
+    source = iter(SteadySource(Flaky([[part], None, [part]]), sample_rate_hz=1000, notify=lambda text: None,
+                               block_s=0.1, back_off_s=(0.13,)))
+    next(source)
+    assert next(source).n_lost in (200, 300, 400, 500)
+
+
 def test_a_source_that_cannot_be_opened_at_the_start_is_an_error() -> None:
     with pytest.raises(DeviceError, match="not plugged in"):
         next(iter(SteadySource(Flaky([None]), sample_rate_hz=1000, notify=lambda text: None)))

@@ -205,7 +205,7 @@ class SteadyMicrophone:
         self._n_overflows_before = 0
 
     def __iter__(self) -> Iterator[Block]:
-        return iter(SteadySource(self._open, sample_rate_hz=self._sample_rate_hz, notify=self._notify))
+        return iter(SteadySource(self._open, sample_rate_hz=self._sample_rate_hz, notify=self._notify, block_s=BLOCK_S))
 
     def counts(self) -> dict[str, int]:
         """How often sound was lost on its way to us."""

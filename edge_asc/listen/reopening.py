@@ -23,13 +23,17 @@ class SteadySource:
         open_source: Opens the source as a context manager that yields blocks, or raises DeviceError.
         sample_rate_hz: Of the blocks.
         notify: Called with a sentence when the source fails and when it is back.
+        block_s: Breaks are counted in whole numbers of these: a window then waits as long for the end of its last block
+            as before the break. None: to the sample.
         back_off_s: Pauses before attempts to open it; the last repeats. They begin anew after a block.
     """
 
     def __init__(self, open_source: Callable[[], AbstractContextManager[Iterable[Block]]], *, sample_rate_hz: int,
-                 notify: Callable[[str], None], back_off_s: Sequence[float] = BACK_OFF_S) -> None:
+                 notify: Callable[[str], None], block_s: float | None = None,
+                 back_off_s: Sequence[float] = BACK_OFF_S) -> None:
         self._open_source, self._notify, self._back_off_s = open_source, notify, back_off_s
         self._sample_rate_hz = sample_rate_hz
+        self._step = max(1, round((block_s or 0) * sample_rate_hz))
         self._n_failures = 0
 
     def __iter__(self) -> Iterator[Block]:
@@ -60,7 +64,7 @@ class SteadySource:
 
     def _after_a_break(self, block: Block, break_s: float) -> Block:
         self._notify(f"the sound is back after {break_s:.1f} s; the window starts afresh")
-        n_lost = max(0, round(break_s * self._sample_rate_hz) - block.samples.size)
+        n_lost = max(0, round((break_s * self._sample_rate_hz - block.samples.size) / self._step) * self._step)
         return replace(block, n_lost=n_lost, is_restart=True)
 
     def _wait(self, error: DeviceError) -> None:
