@@ -93,8 +93,8 @@ def hold_out(windows: Windows, *, fraction: float, seed: int) -> Int64:
         recordings = rng.permutation(np.unique(windows.recordings[own]))
         if len(recordings) < 2:
             raise DatasetError(f"no recording of {LABELS[label]} to hold out and choose on", found="one for training",
-                               wanted="at least two", fix="Add one; or, if nothing is to be chosen on recordings that "
-                               "are held out, set training.selection_fraction=0.")
+                               wanted="at least two", fix="Add one. Only training that chooses nothing does without: "
+                               "training.selection_fraction=0.")
         sizes = np.cumsum([np.count_nonzero(windows.recordings[own] == recording) for recording in recordings])
         n_held = min(max(1, int(np.searchsorted(sizes, fraction * len(own), side="right"))), len(recordings) - 1)
         found.append(own[np.isin(windows.recordings[own], recordings[:n_held])])

@@ -23,6 +23,7 @@ from edge_asc.lab.pareto.rulers import Part, find_rulers
 from edge_asc.lab.tasks import single_member
 from edge_asc.train.converted import Converted
 from edge_asc.train.recipes import override
+from firmware_export.boards import board as boards
 from tests.lab import fakes
 from tests.program import BUNDLE
 
@@ -175,3 +176,14 @@ def test_equal_points_stand_once_and_the_surer_one_stays():
     assert len(found) == 1
     better = min((0,), (1,), key=lambda each: both.judge("float32-sparse").score(each).log_loss)
     assert found[0].members == better
+
+
+def test_a_board_that_nothing_fits_is_said_in_its_numbers(monkeypatch: pytest.MonkeyPatch):
+    small = dataclasses.replace(boards.BOARDS["stm32f405"], name="small", flash_bytes=25 * 1024)
+    monkeypatch.setitem(boards.BOARDS, "small", small)
+    with pytest.raises(OverBudgetError, match=r"the nearest, .* does not fit: it takes .* KiB of flash .* 25.0 KiB"):
+        pick(pool(), limits([], board="small"), board="small")
+    made = pool()
+    found = points(made, find_rulers(["firmware-flash"], spec=made.spec, board="small"))
+    with pytest.raises(OverBudgetError, match="no ensemble fits the board"):
+        judge(made, found, reference={})

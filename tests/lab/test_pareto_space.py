@@ -32,8 +32,8 @@ def test_a_member_of_the_paper_is_the_very_task_of_the_papers_tables():
 
 
 def test_recordings_to_choose_on_are_held_out_unless_the_recipe_says_how_many():
-    assert with_selection(fakes.RECIPE).training.selection_fraction == 0.2
-    own = override(fakes.RECIPE, ["training.selection_fraction=0.3"])
+    assert with_selection(fakes.task()).recipe.training.selection_fraction == 0.2
+    own = fakes.task(recipe=override(fakes.RECIPE, ["training.selection_fraction=0.3"]))
     assert with_selection(own) is own
 
 

@@ -31,6 +31,7 @@ from edge_asc.lab.pareto.pool import Pool, PoolMaker
 from edge_asc.lab.pareto.rulers import find_rulers
 from edge_asc.lab.pareto.space import Space, grid, with_selection
 from edge_asc.lab.tasks import Task, thinned
+from edge_asc.train.batches import Splits
 from edge_asc.train.metrics import Interval
 from edge_asc.train.run import made_with
 from edge_asc.train.training_data import load_splits
@@ -104,9 +105,8 @@ def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Tas
         OverBudgetError: Nothing fits the board.
         TrainingError: A member could not be trained, or its network is gone.
     """
-    base = dataclasses.replace(base, recipe=with_selection(base.recipe))
     rulers = find_rulers(ruler_names, spec=base.recipe.features, board=board)
-    tasks = grid(space, base)
+    tasks, splits = lay_out(space, base)
     out.mkdir(parents=True, exist_ok=True)
     search = None
     if n_trials:
@@ -114,8 +114,7 @@ def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Tas
             from edge_asc.lab.pareto.search import Search
         except ImportError as error:
             raise MissingDependencyError.extra("a search", "lab") from error
-        search = Search(out / STUDY, space=space, base=base, rulers=rulers)
-    splits = load_splits(base.recipe, thinned(TauDataset.load(base.dataset), base.data_share))
+        search = Search(out / STUDY, space=space, base=with_selection(base), rulers=rulers)
     notify(f"{len(tasks)} members in the space")
     train(tasks)
     maker = PoolMaker(out / POOL, variants=space.variants, splits=splits, model_path=model_path, notify=notify)
@@ -128,6 +127,17 @@ def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Tas
     front = judge(pool, points(pool, rulers, n_max=n_max), reference=reference or {}, n_trials=n_trials)
     write_text(out / "pareto.json", json.dumps(front.to_json(), indent=1) + "\n")
     return front
+
+
+def lay_out(space: Space, base: Task) -> tuple[list[Task], Splits]:
+    """The tasks of a space and the windows that they have in common, or a refusal of what could never be.
+
+    Raises:
+        InputError, RecipeError: A member could never be trained.
+        DatasetError: The data set cannot be trained on, or has no recordings to hold out for choosing.
+    """
+    base = with_selection(base)
+    return grid(space, base), load_splits(base.recipe, thinned(TauDataset.load(base.dataset), base.data_share))
 
 
 def judge(pool: Pool, found: Sequence[Point], *, reference: Mapping[str, int], n_trials: int = 0) -> Front:

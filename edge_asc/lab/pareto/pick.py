@@ -67,7 +67,7 @@ def pick(pool: Pool, budgets: Sequence[Budget], *, board: str | None = None, n_m
             point = measure(pool, candidates[place], rulers)
         except OverBudgetError:
             continue
-        checks = tuple(Check(budget=budget, found=point.costs[budget.counts]) for budget in budgets)
+        checks = _checks(point, budgets)
         if all(check.ok for check in checks):
             return Picked(point=point, checks=checks)
     raise _nothing(pool, budgets, rulers)
@@ -75,18 +75,24 @@ def pick(pool: Pool, budgets: Sequence[Budget], *, board: str | None = None, n_m
 
 def _nothing(pool: Pool, budgets: Sequence[Budget], rulers: Sequence[Ruler]) -> OverBudgetError:
     """The error that names the member that comes nearest, by the budget that it exceeds the most."""
-    found: list[tuple[float, Candidate, list[Check]]] = []
-    for single in grow(pool, rulers, n_max=1):
-        costs = {ruler.name: round(cost) for ruler, cost in zip(rulers, single.estimates, strict=True)}
-        checks = [Check(budget=budget, found=costs[budget.counts]) for budget in budgets]
-        found.append((max(check.found / max(1, check.budget.limit) for check in checks), single, checks))
-    _, nearest, checks = min(found, key=lambda each: each[0])
-    over = [str(check) for check in checks if not check.ok]
+    def excess(single: Candidate) -> float:
+        costs = dict(zip([ruler.name for ruler in rulers], single.estimates, strict=True))
+        return max(costs[budget.counts] / max(1, budget.limit) for budget in budgets)
+
+    nearest = min(grow(pool, rulers, n_max=1), key=excess)
+    try:
+        checks = _checks(measure(pool, nearest, rulers), budgets)
+        over = f"is over {'; '.join(str(check) for check in checks if not check.ok)}"
+    except OverBudgetError as error:
+        over = f"does not fit: it takes {error.found}, and there are {error.wanted}"
     return OverBudgetError(
         "no ensemble of the pool keeps the budgets",
-        found=f"the nearest, {describe(pool, nearest.members)} as {nearest.variant}"
-              + (f", is over {'; '.join(over)}" if over else ", keeps each by estimate, but not as laid out in C"),
+        found=f"the nearest, {describe(pool, nearest.members)} as {nearest.variant}, {over}",
         fix="Allow more, or make smaller members: edge-asc lab pareto with smaller widths, depths or more sparsity.")
+
+
+def _checks(point: Point, budgets: Sequence[Budget]) -> tuple[Check, ...]:
+    return tuple(Check(budget=budget, found=point.costs[budget.counts]) for budget in budgets)
 
 
 def build_bundle(pool: Pool, picked: Picked, out: Path, *, dataset: Path | None = None,

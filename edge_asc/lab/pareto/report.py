@@ -11,7 +11,7 @@ from edge_asc.report import Picture, Section, Table
 from edge_asc.train.plots import png
 
 TITLE = "Accuracy against complexity"
-_COLUMNS = ("members (% zeros in their kernels)", "variant", "macro accuracy, validation", "95 % interval",
+_COLUMNS = ("members", "variant", "macro accuracy, validation", "95 % interval",
             "log-loss, validation", "macro accuracy, selection")
 
 
@@ -28,7 +28,8 @@ def section(front: Front, *, stamp: str = "", commands: tuple[str, ...] = ()) ->
                      describe(front.pool, point.members), point.variant, f"{point.validation.macro_accuracy:.3f}",
                      f"{spread.low:.3f} to {spread.high:.3f}", f"{point.validation.log_loss:.3f}",
                      f"{point.selection.macro_accuracy:.3f}"])
-    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front)]))
+    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front),
+                                   "A percentage behind a member is the share of zeros in its kernels."]))
     return Section(heading=TITLE, text=text, table=Table(columns=[*front.rulers, *_COLUMNS], rows=rows),
                    pictures=[Picture(png=picture(front), caption="Ensembles (grey), and those that none beats on the "
                                      "selection split (blue); bars: 95 % over recordings")], commands=commands)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -22,6 +23,19 @@ from edge_asc.train.models import Architecture
 
 _STUDY, _SPACE, _TASK, _REFUSED = "pareto", "space", "task", "refused"
 _State = optuna.trial.TrialState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that was begun."""
+
+    trial: optuna.Trial
+    kind: Kind
+    variant: str
+    task: Task
+
+    def __str__(self) -> str:
+        return f"{self.kind.architecture} pruned to {self.kind.sparsity:.0%}, {self.variant}"
 
 
 class Search:
@@ -76,15 +90,13 @@ class Search:
             n_side_by_side: Trials that are proposed and trained together.
         """
         while (n_left := n_trials - self.n_done) > 0:
-            trials = [self._study.ask() for _ in range(min(n_side_by_side, n_left))]
-            proposed = [self._propose(trial) for trial in trials]
-            tasks = [task_of(kind, self._base) for kind, _ in proposed]
+            proposals = [self.ask() for _ in range(min(n_side_by_side, n_left))]
+            tasks = [proposal.task for proposal in proposals]
             train(tasks)
             pool = maker.take(tasks)
-            for trial, task, (kind, variant) in zip(trials, tasks, proposed, strict=True):
-                said = self._tell(trial, pool, task, variant)
-                notify(f"trial {self.n_done} of {n_trials}: {kind.architecture} pruned to {kind.sparsity:.0%}, "
-                       f"{variant}: {said}")
+            for proposal in proposals:
+                said = self._tell(proposal, pool)
+                notify(f"trial {self.n_done} of {n_trials}: {proposal}: {said}")
 
     def tasks(self) -> list[Task]:
         """Those of all trials that are done."""
@@ -101,7 +113,9 @@ class Search:
                 self._study.tell(trial.number, state=_State.FAIL)
                 self._study.enqueue_trial(trial.params)
 
-    def _propose(self, trial: optuna.Trial) -> tuple[Kind, str]:
+    def ask(self) -> Proposal:
+        """The next member to try."""
+        trial = self._study.ask()
         family = trial.suggest_categorical("family", sorted({kind.architecture.family for kind in self._kinds}))
         own = [kind.architecture for kind in self._kinds if kind.architecture.family == family]
         depths = tuple(trial.suggest_int(f"{family} depth {place + 1}", min(listed), max(listed))
@@ -111,13 +125,15 @@ class Search:
         width = round(trial.suggest_float(f"{family} width", min(widths), max(widths)), 2)
         sparsity = round(trial.suggest_float("sparsity", min(sparsities), max(sparsities)), 2)
         variant = trial.suggest_categorical("variant", self._variants)
-        return Kind(architecture=widened(Architecture(family, depths), width), sparsity=sparsity), variant
+        kind = Kind(architecture=widened(Architecture(family, depths), width), sparsity=sparsity)
+        return Proposal(trial=trial, kind=kind, variant=variant, task=task_of(kind, self._base))
 
-    def _tell(self, trial: optuna.Trial, pool: Pool, task: Task, variant: str) -> str:
-        place = [entry.task.key for entry in pool.entries].index(task.key)
-        part = pool.entries[place].parts[variant]
-        accuracy = pool.judge(variant).score((place,)).macro_accuracy
-        trial.set_user_attr(_TASK, json.dumps(task.to_json()))
+    def _tell(self, proposal: Proposal, pool: Pool) -> str:
+        trial = proposal.trial
+        place = [entry.task.key for entry in pool.entries].index(proposal.task.key)
+        part = pool.entries[place].parts[proposal.variant]
+        accuracy = pool.judge(proposal.variant).score((place,)).macro_accuracy
+        trial.set_user_attr(_TASK, json.dumps(proposal.task.to_json()))
         try:
             costs = [ruler.ensemble([part]) for ruler in self._rulers]
         except OverBudgetError as error:

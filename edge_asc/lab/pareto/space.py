@@ -11,7 +11,6 @@ from edge_asc.lab.tasks import Task, check, single_member
 from edge_asc.train.member_files import VARIANTS
 from edge_asc.train.models import Architecture, build, kernels, parse_architecture
 from edge_asc.train.recipe_parts import require
-from edge_asc.train.recipes import Recipe
 
 DEFAULT_SELECTION_FRACTION = 0.2
 MAX_SPARSITY = 0.99
@@ -72,12 +71,13 @@ SMOKE = Space(architectures=("V(0,0,1,0)", "I(0,0,1)"), widths=(0.5, 1.0), spars
               variants=("int8-sparse", "float32-sparse"))
 
 
-def with_selection(recipe: Recipe) -> Recipe:
-    """The recipe with recordings held out to choose ensembles on: a fifth, unless it says how many itself."""
-    if recipe.training.selection_fraction:
-        return recipe
-    return dataclasses.replace(recipe, training=dataclasses.replace(
-        recipe.training, selection_fraction=DEFAULT_SELECTION_FRACTION))
+def with_selection(base: Task) -> Task:
+    """The task with recordings held out to choose ensembles on: a fifth, unless its recipe says how many."""
+    training = base.recipe.training
+    if training.selection_fraction:
+        return base
+    training = dataclasses.replace(training, selection_fraction=DEFAULT_SELECTION_FRACTION)
+    return dataclasses.replace(base, recipe=dataclasses.replace(base.recipe, training=training))
 
 
 def task_of(kind: Kind, base: Task, *, number: int = 0) -> Task:
