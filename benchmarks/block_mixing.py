@@ -12,13 +12,13 @@ from typing import Any
 
 import librosa
 import numpy as np
-import soundfile
 
+from benchmarks.sound_files import write_clip
 from edge_asc.bench.serve import repeat
 from edge_asc.bench.statistics import ratio
 from edge_asc.data.block_mixing import MixedTrack, plan_tracks
 from edge_asc.data.feature_cache import read_track
-from edge_asc.data.tau_layout import CLIP_S, LABEL_OF_SCENE, SAMPLE_RATE_HZ, Clip
+from edge_asc.data.tau_layout import LABEL_OF_SCENE, SAMPLE_RATE_HZ, Clip
 from edge_asc.errors import VerificationError
 
 NAME = "CPU of block mixing: whole files / segments only"
@@ -64,13 +64,11 @@ def plain(track: MixedTrack) -> np.ndarray:
 
 
 def _clips(folder: Path) -> list[Clip]:
-    rng = np.random.default_rng(0)
     clips = []
     for scene in _SCENES:
         for place, city in enumerate(_CITIES):
             name = f"{scene}-{city}-{place}-{place}-a.wav"
-            samples = rng.uniform(-0.3, 0.3, (round(CLIP_S * SAMPLE_RATE_HZ), 2))
-            soundfile.write(folder / name, samples, SAMPLE_RATE_HZ, subtype="PCM_24")
-            clips.append(Clip(path=folder / name, filename=name, label=LABEL_OF_SCENE[scene], scene=scene, city=city,
-                              location=str(place), segment=str(place)))
+            clips.append(Clip(path=write_clip(folder / name, seed=len(clips)), filename=name,
+                              label=LABEL_OF_SCENE[scene], scene=scene, city=city, location=str(place),
+                              segment=str(place)))
     return clips

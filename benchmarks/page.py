@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import plots
 from benchmarks.block_mixing import NAME as MIXING
+from benchmarks.data_path import rows as data_path_rows
 from edge_asc.atomic import write_text
 from edge_asc.bench.summary import lead, number, sections
 from edge_asc.report import Picture, Section, Table, markdown, write_page
@@ -17,7 +18,8 @@ TITLE = "edge-asc beside what one would use otherwise"
 
 def write(folder: Path, found: Mapping[str, Any], *, runs: Sequence[Mapping[str, Any]]) -> None:
     """index.html and index.md."""
-    parts = [_claims(found), _side_by_side(found), *sections(found), _scaling(found), _mixing(found), _history(runs)]
+    parts = [_claims(found), _side_by_side(found), *sections(found), _scaling(found), _mixing(found), _data_path(found),
+             _history(runs)]
     kept = [part for part in parts if part]
     write_page(folder / "index.html", title=TITLE, lead=lead(found), sections=kept)
     write_text(folder / "index.md", markdown(TITLE, lead(found), kept))
@@ -82,6 +84,15 @@ def _mixing(found: Mapping[str, Any]) -> Section | None:
     times = ", ".join(f"{name} {value:.1f} ms" for name, value in mixing["cpu_ms"].items())
     return Section(heading="Block mixing", text=f"{MIXING}: {mixing['ratio']['value']:.1f}. CPU for a track of ten "
                    f"segments: {times}. The plain way is restated from the paper.")
+
+
+def _data_path(found: Mapping[str, Any]) -> Section | None:
+    if "data_path" not in found:
+        return None
+    return Section(heading="From recordings to trained members", text="The authors' way: librosa reads each file whole "
+                   "and computes the filters anew, Keras fit trains from memory. Ratios of CPU time.",
+                   table=Table(columns=["", "found", "interval", "wanted", ""], rows=data_path_rows(
+                       found["data_path"])))
 
 
 def _history(runs: Sequence[Mapping[str, Any]]) -> Section | None:

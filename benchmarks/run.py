@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -59,6 +60,8 @@ def _full(bundle: Bundle, options: argparse.Namespace) -> int:
     found = _results(run, bundle)
     _note("block mixing")
     found["block_mixing"] = block_mixing.measure()
+    _note("data path: features, mixing, training")
+    found["data_path"] = _data_path(options.out / "data_path.json")
     found["scaling"] = scaling.from_run(run) | _seeded_scaling(options)
     history.append(options.out / "history.jsonl", found)
     page.write(options.out, found, runs=history.read(HERE / "history.jsonl") + history.read(options.out /
@@ -69,6 +72,14 @@ def _full(bundle: Bundle, options: argparse.Namespace) -> int:
     _print(found)
     print(f"The page: {options.out / 'index.html'}")
     return 0
+
+
+def _data_path(path: Path) -> dict[str, Any]:
+    """In a process of its own, so that TensorFlow is not in this one."""
+    subprocess.run([sys.executable, "-W", "ignore", "-m", "benchmarks.data_path", "--json", str(path)], check=True,
+                   stdout=sys.stderr)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _quick(bundle: Bundle, options: argparse.Namespace) -> int:

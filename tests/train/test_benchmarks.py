@@ -10,11 +10,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import block_mixing, claims, history, page, scaling
+from benchmarks import block_mixing, claims, data_path, history, page, scaling
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.field import NAIVE, ONNX_INT8, ONNX_OWN_INT8, PEERS, QUICK, TENSORFLOW, gather
 from benchmarks.peers.prepare import prepare_question, variant_of
 from benchmarks.peers.question import Question
+from benchmarks.sound_files import write_clips
 from edge_asc.bench.contestants import Contestant
 from edge_asc.bench.machine import State, describe_machine
 from edge_asc.bench.measure import QUICK as QUICK_EFFORT
@@ -24,12 +25,16 @@ from edge_asc.bench.rounds import Times, Worker
 from edge_asc.bench.statistics import ratio, summarize
 from edge_asc.bench.summary import results
 from edge_asc.bundle import Bundle
-from edge_asc.errors import InputError
+from edge_asc.errors import InputError, VerificationError
 from tests.program import BUNDLE, ROOT
 
 pytestmark = pytest.mark.train
 
 N_MEMBERS = 3
+HELD = {"value": 2.0, "low": 1.9, "high": 2.1, "n_rounds": 3, "wanted": 1.5}
+DATA_PATH = {"ratios": {"front end, one hop": {**HELD, "wanted": 3.0}, "block mixing": HELD},
+             "start of a member": {"first_batch_s": 9.0, "cpu_s": 8.0, "wanted_s": 15.0},
+             "features over cores": {"1 processes, s": 2.0}}
 STATE = State(temperature_c=None, clock_mhz=None, throttled=(), n_throttle_events=None, load=0.0)
 
 
@@ -90,12 +95,14 @@ def test_page_and_results_of_a_run(tmp_path: Path) -> None:
                        claims.judge(run)]
     found["scaling"] = {"members": scaling.curve("members", "CPU ms", {"litert": [(1.0, 2.0), (2.0, 4.0)]})}
     found["block_mixing"] = {"cpu_ms": {"segments only": 10.0}, "ratio": {"value": 5.0}}
+    found["data_path"] = DATA_PATH
     jsonschema.validate(found, json.loads((ROOT / "edge_asc" / "bench" / "results.schema.json").read_text()))
     history.append(tmp_path / "history.jsonl", found)
     history.append(tmp_path / "history.jsonl", found)
     page.write(tmp_path, found, runs=history.read(tmp_path / "history.jsonl"))
     html, text = (tmp_path / "index.html").read_text(), (tmp_path / "index.md").read_text()
-    for part in ("MISSED", "holds", "torchaudio", "no room", "CPU of a whole hop", "2 x"):
+    for part in ("MISSED", "holds", "torchaudio", "no room", "CPU of a whole hop", "2 x",
+                 "From recordings to trained members"):
         assert part in html
         assert part in text
     assert html.count("<img") == 8  # six bars, scaling, history
@@ -146,3 +153,19 @@ def test_block_mixing_gives_the_same_sound_in_less_time() -> None:
     found = block_mixing.measure(n_rounds=1, n_tracks=1)
     assert found["ratio"]["value"] > 1
     assert set(found["cpu_ms"]) == {"segments only", "whole files"}
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread
+def test_the_data_path_is_verified_before_it_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_clips(tmp_path, 1)
+    assert data_path._features(files, 1).value > 0
+    ratios = data_path._front_end(1)
+    assert all(each.value > 0 for each in ratios.values())
+    monkeypatch.setattr(data_path, "plain_features", lambda samples: np.zeros((48, 467), np.float32))
+    for measure in (lambda: data_path._front_end(1), lambda: data_path._features(files, 1)):
+        with pytest.raises(VerificationError, match="ours and librosa's differ"):
+            measure()
+
+
+def test_the_data_path_says_what_holds() -> None:
+    assert [row[4] for row in data_path.rows(DATA_PATH)] == ["MISSED", "holds", "holds", "-"]
