@@ -65,7 +65,9 @@ class _Lines(Board):
         print(text, file=sys.stderr, flush=True)
 
 
-class _LiveTable(Board):
+class LiveTable(Board):
+    """Redrawn in place."""
+
     def __init__(self, n_tasks: int, n_known: int, console: Console) -> None:
         super().__init__(n_tasks, n_known)
         self._console = console
@@ -103,6 +105,6 @@ def board(*, n_tasks: int, n_known: int, shown: bool) -> Iterator[Board]:
     elif not console.is_terminal:
         yield _Lines(n_tasks, n_known)
     else:
-        table = _LiveTable(n_tasks, n_known, console)
+        table = LiveTable(n_tasks, n_known, console)
         with Live(table, console=console, refresh_per_second=2):
             yield table

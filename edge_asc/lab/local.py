@@ -44,7 +44,7 @@ class InProcess:
 
 
 class Workers:
-    """Tasks in processes of their own, which end with this one.
+    """Tasks in processes of their own, which end with this one; one that dies takes no other with it.
 
     Args:
         n_workers: How many side by side.
@@ -53,33 +53,36 @@ class Workers:
 
     def __init__(self, n_workers: int, *, n_threads: int | None = 1, work: Work = run_task) -> None:
         self.n_slots, self._n_threads, self._work = n_workers, n_threads, work
-        self._running: dict[Future[Outcome], Task] = {}
-        self._pool = self._new_pool()
+        self._free: list[ProcessPoolExecutor] = []
+        self._running: dict[Future[Outcome], tuple[Task, ProcessPoolExecutor]] = {}
 
     def start(self, task: Task, folder: Path) -> None:
-        """Hands the task to a free process."""
-        try:
-            future = self._pool.submit(run_here, self._work, task, folder, self._n_threads)
-        except BrokenProcessPool:
-            self._pool = self._new_pool()
-            future = self._pool.submit(run_here, self._work, task, folder, self._n_threads)
-        self._running[future] = task
+        """Hands the task to a free process, or to a new one."""
+        pool = self._free.pop() if self._free else ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker)
+        self._running[pool.submit(run_here, self._work, task, folder, self._n_threads)] = task, pool
 
     def wait(self) -> list[Ended]:
-        """A process that dies takes the pool with it: all that ran there is lost, and a new pool begins."""
+        """What ended; a process that died is replaced by the next `start`."""
         done, _ = wait(self._running, timeout=_WAIT_S, return_when=FIRST_COMPLETED)
-        return [_ended(self._running.pop(future), future) for future in done]
+        return [self._ended(future) for future in done]
 
     def close(self) -> None:
         """Ends the processes without waiting for their tasks."""
-        # The pool would wait for them, for hours; `terminate_workers` came with Python 3.14.
-        for process in list((self._pool._processes or {}).values()):
-            process.terminate()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (*self._free, *(pool for _, pool in self._running.values())):
+            # The pool would wait for them, for hours; `terminate_workers` came with Python 3.14.
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.n_slots, mp_context=multiprocessing.get_context("spawn"),
-                                   initializer=prepare_worker)
+    def _ended(self, future: Future[Outcome]) -> Ended:
+        task, pool = self._running.pop(future)
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool):
+            pool.shutdown()
+            return Ended(task=task, error=error, lost=True)
+        self._free.append(pool)
+        return Ended(task=task, error=error) if error else Ended(task=task, outcome=future.result())
 
 
 def default_n_workers(n_threads: int) -> int:
@@ -94,10 +97,3 @@ def run_here(work: Work, task: Task, folder: Path, n_threads: int | None) -> Out
     if n_threads is not None:
         fix_threads(n_threads)
     return work(task, folder)
-
-
-def _ended(task: Task, future: Future[Outcome]) -> Ended:
-    error = future.exception()
-    if error is None:
-        return Ended(task=task, outcome=future.result())
-    return Ended(task=task, error=error, lost=isinstance(error, BrokenProcessPool))

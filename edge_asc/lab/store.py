@@ -8,13 +8,14 @@ several machines are merged with `merge`.
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import io
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +87,10 @@ class Store:
         self.repaired: list[str] = []
         """What was mended when the store was opened, one sentence each."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        journal, bad_lines = self._read_journal()
-        stored = self._read_database()
-        self._settle(stored, journal, bad_lines)
+        with self._alone():
+            journal, bad_lines = self._read_journal()
+            stored = self._read_database()
+            self._settle(stored, journal, bad_lines)
         self._connection = self._connect()
 
     def __contains__(self, task: object) -> bool:
@@ -141,15 +143,23 @@ class Store:
     def _rows(self) -> Iterator[_Row]:
         yield from (_Row(*values) for values in self._connection.execute(f"{_SELECT} ORDER BY key").fetchall())
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else mends the store or adds to it meanwhile: a line half written would look like one half lost."""
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def _append(self, rows: Iterable[_Row]) -> int:
-        new = [row for row in rows if self._select(row.key) is None]
-        if new:
-            # The journal first: what SQLite has, the journal has.
-            with self.journal.open("a", encoding="utf-8") as file:
-                file.writelines(row.to_line() for row in new)
-                file.flush()
-                os.fsync(file.fileno())
-            _insert(self._connection, new)
+        with self._alone():
+            new = [row for row in rows if self._select(row.key) is None]
+            if new:
+                # The journal first: what SQLite has, the journal has.
+                with self.journal.open("a", encoding="utf-8") as file:
+                    file.writelines(row.to_line() for row in new)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _insert(self._connection, new)
         return len(new)
 
     def _read_journal(self) -> tuple[dict[str, _Row], list[int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from edge_asc.errors import InputError, TrainingError
 from edge_asc.lab.engine import Executor, run_all, task_folder
+from edge_asc.lab.live import LiveTable
 from edge_asc.lab.local import InProcess, Workers
 from edge_asc.lab.store import Store
 from tests.lab import fakes
@@ -50,13 +53,29 @@ def test_a_killed_worker_is_replaced_and_its_task_tried_again(tmp_path: Path) ->
     assert begun(folder, 1) == 2
 
 
-def test_a_task_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.sqlite")
-    with pytest.raises(TrainingError, match="seed 1; found its worker was lost again and again"):
-        run_all([fakes.task(0), fakes.task(1)], store, Workers(1, n_threads=None, work=fakes.dies_always),
-                folder=tmp_path / "tasks", n_retries=2)
-    assert begun(tmp_path / "tasks", 1) == 3
-    assert fakes.task(0) in store
+def test_a_task_that_kills_every_worker_is_given_up_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    store, folder = Store(tmp_path / "store.sqlite"), tmp_path / "tasks"
+    with pytest.raises(TrainingError, match=r"1 of the tasks .* seed 1; found its worker was lost again and again"):
+        run_all([fakes.task(seed) for seed in range(4)], store, Workers(2, n_threads=None, work=fakes.dies_always),
+                folder=folder, n_retries=2)
+    assert [begun(folder, seed) for seed in range(4)] == [1, 3, 1, 1]
+    assert len(store) == 3
+
+
+def test_the_live_table_shows_how_far_each_task_is(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=140)
+    live = LiveTable(3, 1, console)
+    live.start(fakes.task(5), tmp_path / "five")
+    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "history.csv").write_text("epoch,seconds\n1,2.0\n2,2.0\n")
+    live.start(fakes.task(6), tmp_path / "six")
+    console.print(live)
+    live.finish(fakes.task(6), fakes.outcome(fakes.task(6)))
+    live.fail(fakes.task(5), "its worker was lost")
+    said = screen.getvalue()
+    for part in ("1 of 3 tasks done", "seed 5", "2/400", "0/400", "2 of 3 tasks done", "seed 5: its worker was lost"):
+        assert part in said
 
 
 def test_two_sweeps_in_one_folder_are_refused(tmp_path: Path) -> None:
