@@ -56,6 +56,9 @@ bench-quick: $(VENV)/.stamp   ## the guard: the ratios of benchmarks/baseline.js
 arm: $(VENV)/.stamp           ## install and listen in emulated Raspberry Pi user lands, 64 and 32 bits
 	.ci/arm
 
+arm-count: $(VENV)/.stamp     ## instructions for a window on 64-bit ARM, native against LiteRT; after `make arm`
+	$(BIN)/python -m benchmarks.aarch64
+
 .PHONY: service
 service: $(VENV)/.stamp       ## install, watch, kill and stop the systemd service, under a systemd booted in a container
 	.ci/service

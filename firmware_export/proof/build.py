@@ -18,7 +18,8 @@ PORTS = Path(__file__).parents[1] / "ports"
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror")
 _BARE = ("-ffreestanding", "-nostartfiles", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 _STACK_BYTES = 4096
-_PACKAGES = {"gcc": "gcc", "clang": "clang", "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+_PACKAGES = {"gcc": "gcc", "clang": "clang", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+             "qemu-aarch64": "qemu-user", "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
              "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
              "qemu-system-arm": "qemu-system-arm", "qemu-system-riscv32": "qemu-system-misc"}
 
