@@ -1,7 +1,7 @@
 """Instructions for one window on 64-bit ARM, the native engine against LiteRT's XNNPACK, counted by QEMU.
 
 `make arm-count`: in the user land that `make arm` made, with the processor of a Raspberry Pi 4 and of a Raspberry Pi 5.
-Both engines are called from Python; what loading costs is in a run of one window and in a run of three, and cancels out.
+Both engines are called from Python; what loading costs is in a run of one window and in one of three, and cancels out.
 """
 
 from __future__ import annotations

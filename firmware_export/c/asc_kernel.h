@@ -102,11 +102,18 @@ static inline void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, cons
 #endif
 
 #ifndef ASC_CONVOLVES
-#define ASC_CONVOLVES 0 /* a kernel may take the whole way from taps to stored bytes */
+#define ASC_CONVOLVES 0
 #endif
 
 #if ASC_CONVOLVES
-#elif ASC_HAS_MVE || ASC_HAS_NEON
+/* bytes[i] = the stored value of bias + sum over taps of weight * corner[distance + i], i < n. Accumulators stay in
+   registers. */
+void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to);
+
+/* Of each 2 x 2 stored bytes the largest, n_rows in a column. */
+void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,
+                    uint32_t n_rows);
+#elif ASC_HAS_MVE
 void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch);
 #else
 static inline int32_t asc_larger(int32_t a, int32_t b)

@@ -58,44 +58,6 @@
 
 #endif
 
-/* 16 * N / 4 sums over all taps. */
-#define TILE(name, N, ADD_ALL, SUBTRACT_ALL)                                                            \
-    static void name(int32_t *acc, const uint8_t *corner, const AscTaps *taps, int32_t bias)             \
-    {                                                                                                    \
-        uint32x4_t sums[N];                                                                              \
-        for (int v = 0; v < N; v++) {                                                                    \
-            sums[v] = START;                                                                             \
-        }                                                                                                \
-        const AscGroup *group = taps->negative;                                                          \
-        for (uint32_t n = (taps->n_negative + ASC_TOGETHER - 1) / ASC_TOGETHER; n > 0; n--, group--) {   \
-            PREPARE SUBTRACT_ALL                                                                         \
-        }                                                                                                \
-        for (int v = 0; v < N; v++) {                                                                    \
-            sums[v] = TURN(sums[v]);                                                                     \
-        }                                                                                                \
-        group = taps->positive;                                                                          \
-        for (uint32_t n = (taps->n_positive + ASC_TOGETHER - 1) / ASC_TOGETHER; n > 0; n--, group++) {   \
-            PREPARE ADD_ALL                                                                              \
-        }                                                                                                \
-        for (int v = 0; v < N; v++) {                                                                    \
-            vst1q_s32(acc + 4 * v, vreinterpretq_s32_u32(sums[v]));                                      \
-        }                                                                                                \
-    }
-
-TILE(tile_of_64, 16, ADD(0) ADD(4) ADD(8) ADD(12), SUBTRACT(0) SUBTRACT(4) SUBTRACT(8) SUBTRACT(12))
-TILE(tile_of_16, 4, ADD(0), SUBTRACT(0))
-
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to)
-{
-    uint32_t at = 0;
-    for (; n > at + 32; at += 64) {
-        tile_of_64(acc + at, taps->corner + at, taps, to->bias);
-    }
-    for (; n > at; at += 16) {
-        tile_of_16(acc + at, taps->corner + at, taps, to->bias);
-    }
-}
-
 /* Halves away from zero: one less for negative values that will be shifted. */
 static inline int32x4_t times(int32x4_t x, AscFactor factor)
 {
@@ -109,41 +71,91 @@ static inline int32x4_t clamp(int32x4_t x, int32_t low, int32_t high)
     return vminq_s32(vmaxq_s32(x, vdupq_n_s32(low)), vdupq_n_s32(high));
 }
 
-/* Eight values from 0 to 255 as bytes. */
+/* Eight values as bytes, those outside of 0 to 255 as the nearest. */
 static inline uint8x8_t bytes_of(int32x4_t low, int32x4_t high)
 {
     return vqmovn_u16(vqmovun_high_s32(vqmovun_s32(low), high));
 }
 
-/* What a negative result is rounded to does not matter: it becomes 0. */
-static void requantise_relu(const int32_t *acc, uint8_t *bytes, uint32_t n, int32_t multiplier, int shift)
+/* How sums become bytes; the same for all tiles of an output. */
+typedef struct {
+    AscFactor factor;
+    int32x4_t left, right;
+    int32_t zero, low, high;
+    int is_relu; /* results below 0 become 0, so that it does not matter what they are rounded to */
+} Requant;
+
+/* Sixteen sums as stored bytes. */
+static ASC_INLINE uint8x16_t stored(const uint32x4_t *sums, const Requant *by)
 {
-    const int32x4_t right = vdupq_n_s32(shift);
-    for (const uint8_t *end = bytes + n; bytes < end; acc += 16, bytes += 16) {
-        int32x4_t values[4];
-        for (int v = 0; v < 4; v++) {
-            values[v] = vrshlq_s32(vqrdmulhq_n_s32(vld1q_s32(acc + 4 * v), multiplier), right);
+    int32x4_t x[4];
+    for (int v = 0; v < 4; v++) {
+        const int32x4_t sum = vreinterpretq_s32_u32(sums[v]);
+        if (by->is_relu) {
+            x[v] = vrshlq_s32(vqrdmulhq_n_s32(sum, by->factor.multiplier), by->right);
+        } else {
+            x[v] = vaddq_s32(times(vshlq_s32(sum, by->left), by->factor), vdupq_n_s32(by->zero));
+            x[v] = clamp(x[v], by->low, by->high);
         }
-        const uint16x8_t low = vqmovun_high_s32(vqmovun_s32(values[0]), values[1]);
-        const uint16x8_t high = vqmovun_high_s32(vqmovun_s32(values[2]), values[3]);
-        vst1q_u8(bytes, vqmovn_high_u16(vqmovn_u16(low), high));
+    }
+    return vcombine_u8(bytes_of(x[0], x[1]), bytes_of(x[2], x[3]));
+}
+
+/* 16 * N / 4 outputs from all taps. */
+#define TILE(name, N, ADD_ALL, SUBTRACT_ALL)                                                                    \
+    static ASC_INLINE void name(uint8_t *to, const uint8_t *corner, const AscTaps *taps, int32_t bias,          \
+                                const Requant *by)                                                              \
+    {                                                                                                           \
+        uint32x4_t sums[N];                                                                                     \
+        for (int v = 0; v < N; v++) {                                                                           \
+            sums[v] = START;                                                                                    \
+        }                                                                                                       \
+        const AscGroup *group = taps->negative;                                                                 \
+        for (uint32_t n = (taps->n_negative + ASC_TOGETHER - 1) / ASC_TOGETHER; n > 0; n--, group--) {          \
+            PREPARE SUBTRACT_ALL                                                                                \
+        }                                                                                                       \
+        for (int v = 0; v < N; v++) {                                                                           \
+            sums[v] = TURN(sums[v]);                                                                            \
+        }                                                                                                       \
+        group = taps->positive;                                                                                 \
+        for (uint32_t n = (taps->n_positive + ASC_TOGETHER - 1) / ASC_TOGETHER; n > 0; n--, group++) {          \
+            PREPARE ADD_ALL                                                                                     \
+        }                                                                                                       \
+        for (int v = 0; v < N; v += 4) {                                                                        \
+            vst1q_u8(to + 4 * v, stored(sums + v, by));                                                         \
+        }                                                                                                       \
+    }
+
+TILE(tile_of_64, 16, ADD(0) ADD(4) ADD(8) ADD(12), SUBTRACT(0) SUBTRACT(4) SUBTRACT(8) SUBTRACT(12))
+TILE(tile_of_16, 4, ADD(0), SUBTRACT(0))
+
+static ASC_INLINE void convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, int32_t bias, const Requant *by)
+{
+    uint32_t at = 0;
+    for (; n - at >= 64; at += 64) {
+        tile_of_64(bytes + at, taps->corner + at, taps, bias, by);
+    }
+    for (; n - at >= 16; at += 16) {
+        tile_of_16(bytes + at, taps->corner + at, taps, bias, by);
+    }
+    if (at < n) {
+        uint8_t last[16];
+        tile_of_16(last, taps->corner + at, taps, bias, by);
+        asc_copy(bytes + at, last, n - at);
     }
 }
 
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to)
+void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to)
 {
-    if (to->shift <= 0 && to->zero == 0 && to->low == 0 && to->high == 255) {
-        requantise_relu(acc, bytes, n, to->multiplier, to->shift);
-        return;
-    }
     const int left = to->shift > 0 ? to->shift : 0;
-    const AscFactor factor = asc_factor(to->multiplier, to->shift - left);
-    const int32x4_t to_the_left = vdupq_n_s32(left);
-    const int32x4_t zero = vdupq_n_s32(to->zero);
-    for (uint32_t i = 0; i < n; i += 8) {
-        const int32x4_t low = vaddq_s32(times(vshlq_s32(vld1q_s32(acc + i), to_the_left), factor), zero);
-        const int32x4_t high = vaddq_s32(times(vshlq_s32(vld1q_s32(acc + i + 4), to_the_left), factor), zero);
-        vst1_u8(bytes + i, bytes_of(clamp(low, to->low, to->high), clamp(high, to->low, to->high)));
+    const int right = to->shift - left;
+    const AscTaps from = *taps;
+    Requant by = {asc_factor(to->multiplier, right), vdupq_n_s32(left), vdupq_n_s32(right), to->zero, to->low, to->high, 0};
+    if (left == 0 && to->zero == 0 && to->low == 0 && to->high == 255) {
+        by.is_relu = 1;
+        convolve(bytes, n, &from, to->bias, &by);
+    } else {
+        convolve(bytes, n, &from, to->bias, &by);
     }
 }
 
@@ -169,20 +181,26 @@ void asc_affine(uint8_t *to, const uint8_t *from, uint32_t n, const AscAffine *a
     }
 }
 
-void asc_pool_accumulators(int32_t *acc, uint32_t n_columns, uint32_t n_rows, uint32_t pitch)
+/* Eight rows of an output column. */
+static inline uint8x8_t pooled(const uint8_t *a, const uint8_t *b)
 {
-    for (uint32_t c = 0; c < n_columns; c++) {
-        const int32_t *a = acc + 2 * c * pitch;
-        const int32_t *b = a + pitch;
-        int32_t *to = acc + c * n_rows;
+    const uint8x16_t larger = vmaxq_u8(vld1q_u8(a), vld1q_u8(b));
+    return vget_low_u8(vpmaxq_u8(larger, larger));
+}
+
+void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,
+                    uint32_t n_rows)
+{
+    for (; n_columns > 0; n_columns--, to += to_pitch, from += 2 * from_pitch) {
+        const uint8_t *next = from + from_pitch;
         uint32_t r = 0;
-        for (; r + 4 <= n_rows; r += 4, a += 8, b += 8) {
-            vst1q_s32(to + r, vpmaxq_s32(vmaxq_s32(vld1q_s32(a), vld1q_s32(b)),
-                                         vmaxq_s32(vld1q_s32(a + 4), vld1q_s32(b + 4))));
+        for (; r + 8 <= n_rows; r += 8) {
+            vst1_u8(to + r, pooled(from + 2 * r, next + 2 * r));
         }
-        for (; r < n_rows; r++, a += 2, b += 2) {
-            const int32x2_t larger = vmax_s32(vld1_s32(a), vld1_s32(b));
-            to[r] = vget_lane_s32(vpmax_s32(larger, larger), 0);
+        if (r < n_rows) {
+            uint8_t last[16];
+            vst1_u8(last, pooled(from + 2 * r, next + 2 * r));
+            asc_copy(to + r, last, n_rows - r);
         }
     }
 }

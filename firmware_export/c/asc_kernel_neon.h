@@ -56,10 +56,6 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
     }
 }
 
-/* Bytes that asc_requantise may write too far. */
-enum { ASC_REQUANTISE_BEHIND = 16 };
-
-void asc_accumulate(int32_t *acc, uint32_t n, AscTaps *taps, const AscRequant *to);
-void asc_requantise(const int32_t *acc, uint8_t *bytes, uint32_t n, const AscRequant *to);
+#define ASC_CONVOLVES 1
 
 #endif

@@ -35,13 +35,6 @@ static ASC_INLINE void asc_add_tap(AscTaps *taps, uint32_t distance, int32_t wei
     taps->own_weights[taps->n++] = (int8_t)weight;
 }
 
-/* bytes[i] = the stored value of bias + sum over taps of weight * corner[distance + i], i < n. Accumulators stay in
-   registers. */
 #define ASC_CONVOLVES 1
-void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to);
-
-/* Of each 2 x 2 stored bytes the largest, n_rows in a column. */
-void asc_pool_bytes(uint8_t *to, uint32_t to_pitch, const uint8_t *from, uint32_t from_pitch, uint32_t n_columns,
-                    uint32_t n_rows);
 
 #endif

@@ -110,8 +110,10 @@ static inline void asc_take_ready(AscTapReader *from, const AscLayer *layer, uin
     to->n = count;
     from->value += count;
 #else
-    for (const int8_t *end = from->value + count; from->value < end;) {
-        asc_add_tap(to, *distance++, *from->value++);
+    for (const int8_t *end = from->value + count; from->value < end; from->value++, distance++) {
+        if (*from->value != 0) { /* else it fills a group */
+            asc_add_tap(to, *distance, *from->value);
+        }
     }
 #endif
 }
