@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from firmware_export.network.read import read_network
 from firmware_export.planning.plan import Purpose
 from firmware_export.proof.build import PORTS, TARGETS, compile_program
 from firmware_export.proof.emulate import run_program
+from tests.conftest import require_program
 from tests.firmware.native import C, compile_c, write_features
 
 NETWORK = tuple(path.name for path in C.glob("asc_*.c") if not path.name.startswith(("asc_fft", "asc_frontend")))
@@ -79,11 +81,29 @@ class Library:
 def emulated_outputs(folder: Path, target: str, members: Sequence[Member], windows: NDArray[np.int8], *,
                      extra: tuple[str, ...] = ()) -> NDArray[np.int8]:
     """[n, members, labels] for [n, rows, columns], run on an emulated part."""
+    sources = _verifier(folder, "io_semihosting.c", windows)
+    compile_program(TARGETS[target], sources, folder / target, include=[C, folder, PORTS / "verify"], extra=extra)
+    run_program(TARGETS[target], folder / target, _WINDOWS, folder=folder)
+    return np.fromfile(folder / "out.bin", np.int8).reshape(len(windows), len(members), -1)
+
+
+def arm64_outputs(folder: Path, cpu: str, members: Sequence[Member], windows: NDArray[np.int8],
+                  flags: tuple[str, ...]) -> NDArray[np.int8]:
+    """The same as a Linux program on an emulated 64-bit ARM."""
+    sources = _verifier(folder, "io_host.c", windows)
+    program = compile_c(folder / "arm64", sources, include=[C, folder, PORTS / "verify"], flags=("-static", *flags),
+                        compiler="aarch64-linux-gnu-gcc")
+    subprocess.run([require_program("qemu-aarch64"), "-cpu", cpu, str(program), *_WINDOWS], check=True, cwd=folder)
+    return np.fromfile(folder / "out.bin", np.int8).reshape(len(windows), len(members), -1)
+
+
+_WINDOWS = ("windows", "windows.bin", "out.bin", "all")
+
+
+def _verifier(folder: Path, io: str, windows: NDArray[np.int8]) -> list[Path]:
+    """What a program is made of that runs windows, which are put beside it."""
     _, rows, columns = windows.shape
     write_features(folder, FeatureSpec(n_mels=rows, n_frames=columns, n_fft=256, hop_length=128))
-    verify = PORTS / "verify"
-    sources = [*C.glob("asc*.c"), *folder.glob("asc_model_*.c"), verify / "main.c", verify / "io_semihosting.c"]
-    compile_program(TARGETS[target], sources, folder / target, include=[C, folder, verify], extra=extra)
     np.ascontiguousarray(windows.transpose(0, 2, 1)).tofile(folder / "windows.bin")
-    run_program(TARGETS[target], folder / target, ["windows", "windows.bin", "out.bin", "all"], folder=folder)
-    return np.fromfile(folder / "out.bin", np.int8).reshape(len(windows), len(members), -1)
+    verify = PORTS / "verify"
+    return [*C.glob("asc*.c"), *folder.glob("asc_model_*.c"), verify / "main.c", verify / io]

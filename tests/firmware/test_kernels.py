@@ -14,7 +14,7 @@ from edge_asc.errors import EdgeAscError
 from firmware_export.network.read import read_network
 from firmware_export.proof.build import TARGETS
 from tests.conftest import require_program
-from tests.firmware.exports import ERROR, MORE, Library, emulated_outputs, write_networks
+from tests.firmware.exports import ERROR, MORE, Library, arm64_outputs, emulated_outputs, write_networks
 from tests.firmware.native import SANITIZERS
 from tests.firmware.networks import COLUMNS, LABELS, ROWS, SHAPES, judged, network_bytes
 
@@ -58,15 +58,16 @@ def test_equal_to_tflite_micro_whatever_the_stripes(networks: list[bytes], answe
     _check(Library(tmp_path, members), answers)
 
 
-@pytest.mark.parametrize("for_host", [False, True], ids=["tables for flash", "tables for a host"])
-@pytest.mark.parametrize(("name", "compiler", "tile", "flags"), [
-    ("plain C, gcc", "gcc", 8, ("-DASC_PLAIN_C=1",)),
-    ("plain C, clang", "clang", 16, ("-DASC_PLAIN_C=1",)),
+@pytest.mark.parametrize(("name", "compiler", "tile", "flags", "for_host"), [
+    ("plain C, gcc", "gcc", 8, ("-DASC_PLAIN_C=1",), False),
+    ("plain C, clang, tables for a host", "clang", 16, ("-DASC_PLAIN_C=1",), True),
     ("plain C, narrow products", "gcc", 8, ("-DASC_PLAIN_C=1", "-DASC_NARROW_MULTIPLY=1", "-fsanitize=undefined",
-                                            "-fno-sanitize-recover=all")),
-    ("this processor's vectors, gcc", "gcc", 64, ("-O3", "-march=native")),
-    ("narrower vectors, gcc", "gcc", 64, ("-O3", "-march=x86-64-v3")),
-    ("this processor's vectors, clang", "clang", 64, ("-O3", "-march=native")),
+                                            "-fno-sanitize-recover=all"), False),
+    ("this processor's vectors, gcc", "gcc", 64, ("-O3", "-march=native"), False),
+    ("this processor's vectors, gcc, tables for a host", "gcc", 64, ("-O3", "-march=native"), True),
+    ("narrower vectors, gcc", "gcc", 64, ("-O3", "-march=x86-64-v3"), False),
+    ("narrower vectors, gcc, tables for a host", "gcc", 64, ("-O3", "-march=x86-64-v3"), True),
+    ("this processor's vectors, clang, tables for a host", "clang", 64, ("-O3", "-march=native"), True),
 ])
 def test_every_kernel_of_this_machine_gives_the_same_bits(
         networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path, name: str, compiler: str, tile: int,
@@ -108,6 +109,16 @@ def test_what_comes_through_of_damaged_files_is_computed_as_tflite_micro_compute
     library = Library(tmp_path, write_networks(tmp_path, accepted))
     for index, data in enumerate(accepted):
         assert np.array_equal(library.outputs(index, _windows(3)), judged(data, _windows(3))), f"file {index}"
+
+
+@pytest.mark.parametrize(("cpu", "flags", "for_host"), [
+    ("cortex-a72", (), True), ("cortex-a76", ("-march=armv8.2-a+dotprod",), False),
+    ("cortex-a76", ("-march=armv8.2-a+dotprod",), True)])
+def test_every_kernel_of_64_bit_arm_gives_the_same_bits(
+        networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path, cpu: str, flags: tuple[str, ...],
+        for_host: bool) -> None:
+    members = write_networks(tmp_path, networks, arena_bytes=20_000, tile=64, for_host=for_host)
+    assert np.array_equal(arm64_outputs(tmp_path, cpu, members, _windows(5), flags), answers)
 
 
 def test_sanitizers_find_nothing(networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path) -> None:
