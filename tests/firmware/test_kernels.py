@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_asc.errors import EdgeAscError
+from firmware_export.boards.board import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M55, Core
 from firmware_export.network.read import read_network
 from firmware_export.proof.build import TARGETS
 from tests.conftest import require_program
-from tests.firmware.exports import ERROR, MORE, Library, arm64_outputs, emulated_outputs, write_networks
-from tests.firmware.native import SANITIZERS
+from tests.firmware.exports import ERROR, MORE, NETWORK, Library, arm64_outputs, emulated_outputs, write_networks
+from tests.firmware.native import SANITIZERS, C, compile_c
 from tests.firmware.networks import COLUMNS, LABELS, ROWS, SHAPES, judged, network_bytes
 
 pytestmark = pytest.mark.tool
@@ -85,6 +87,19 @@ def test_every_kernel_of_microcontrollers_gives_the_same_bits(networks: list[byt
         require_program(program)
     members = write_networks(tmp_path, networks, arena_bytes=6_000, tile=16)
     assert np.array_equal(emulated_outputs(tmp_path, target, members, _windows(5)), answers)
+
+
+@pytest.mark.parametrize("core", [CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M55], ids=lambda core: core.name)
+def test_clang_takes_the_assembly_too(networks: list[bytes], tmp_path: Path, core: Core) -> None:
+    """Which is what Arm's own compiler is made of."""
+    listed = subprocess.run([require_program("arm-none-eabi-gcc"), "-E", "-v", "-xc", "-"], input="", text=True,
+                            capture_output=True, check=True).stderr
+    headers = next(line.strip() for line in listed.splitlines()
+                   if line.startswith(" /") and (Path(line.strip()) / "string.h").is_file())
+    write_networks(tmp_path, networks[:1])
+    for source in NETWORK:
+        compile_c(tmp_path / "part.o", [C / source], include=[C, tmp_path], compiler="clang",
+                  flags=("--target=arm-none-eabi", *core.gcc_flags, "-isystem", headers, "-c"))
 
 
 def test_what_comes_through_of_damaged_files_is_computed_as_tflite_micro_computes_it(tmp_path: Path) -> None:
