@@ -1,7 +1,8 @@
 """A table read off the store: each run's figures, their means and deviations, and the tests. JSON from here on.
 
-Both checkpoint rules are judged on the validation clips. `best_on_validation` chose its epoch on them, as the paper
-did; `last` chose nothing and is the one to believe.
+Two checkpoint rules are judged on the validation clips. `best_on_validation` chose its epoch on them, as the paper
+did; `last` chose nothing and is the one to believe. A recipe that holds out a selection split chooses on that instead,
+and both rules can be believed: `best_on_selection`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from edge_asc.lab.tables import MACRO, Row, Table
 from edge_asc.lab.tasks import Arrays, Outcome, Task, figures
 from edge_asc.train.run import LAST
 
-RULES = (LAST, "best_on_validation")
 FIGURES = ("macro_accuracy", "micro_accuracy", "log_loss")
 
 Judged = dict[str, Any]
@@ -28,8 +28,8 @@ def judge(table: Table, store: Store) -> Judged:
     """The table as a plain mapping.
 
     Returns:
-        name, title, stamp, n_runs; `rows`: name, factors, published, n_nonzero, kb, n_macs and for each rule and figure
-        mean, sd and runs; `friedman` and `rank_sum`: one entry for each test and rule.
+        name, title, stamp, n_runs, `rules`; `rows`: name, factors, published, n_nonzero, kb, n_macs and for each rule
+        and figure mean, sd and runs; `friedman` and `rank_sum`: one entry for each test and rule.
 
     Raises:
         StoreError: A task has no result yet.
@@ -41,10 +41,12 @@ def judge(table: Table, store: Store) -> Judged:
             raise StoreError(f"{table.name} is not finished", found=f"no result of {task}",
                              fix=f"Run it: edge-asc lab {table.name}")
         outcomes[task] = found
-    rows = [_row(row, outcomes) for row in table.rows]
-    return {"name": table.name, "title": table.title, "stamp": table.stamp, "n_runs": len(table.rows[0].runs),
-            "least_p": least_p(len(table.rows[0].runs)), "rows": rows, "friedman": _friedman(table, rows),
-            "rank_sum": _rank_sums(table, rows)}
+    n_runs, (first, *_) = len(table.rows[0].runs), table.tasks
+    rules = (LAST, f"best_on_{outcomes[first].result['chosen_on']}")
+    rows = [_row(row, outcomes, rules) for row in table.rows]
+    return {"name": table.name, "title": table.title, "stamp": table.stamp, "n_runs": n_runs, "rules": list(rules),
+            "least_p": least_p(n_runs), "rows": rows, "friedman": _friedman(table, rows, rules),
+            "rank_sum": _rank_sums(table, rows, rules)}
 
 
 def mean_arrays(members: Sequence[Outcome]) -> Arrays:
@@ -56,13 +58,13 @@ def mean_arrays(members: Sequence[Outcome]) -> Arrays:
     return found
 
 
-def _row(row: Row, outcomes: Mapping[Task, Outcome]) -> dict[str, Any]:
+def _row(row: Row, outcomes: Mapping[Task, Outcome], rules: Sequence[str]) -> dict[str, Any]:
     runs = [[outcomes[task] for task in run] for run in row.runs]
     found: dict[str, Any] = {"name": row.name, "factors": dict(row.factors),
                              "published": vars(row.published) if row.published else None}
     for size in ("n_parameters", "n_nonzero", "kb", "n_macs", "n_macs_nonzero"):
         found[size] = _spread([sum(member.result[size] for member in members) for members in runs])
-    for rule in RULES:
+    for rule in rules:
         scores = [figures(mean_arrays(members), rule)["validation"] for members in runs]
         found[rule] = {figure: _spread([score[figure] for score in scores]) for figure in FIGURES}
     return found
@@ -73,7 +75,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
             "runs": list(values)}
 
 
-def _friedman(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _friedman(table: Table, rows: Sequence[Mapping[str, Any]], rules: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for factor in table.factors:
         levels = list(dict.fromkeys(row.factors[factor.name] for row in table.rows))
@@ -84,17 +86,17 @@ def _friedman(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str,
             block[row.factors[factor.name]] = judged
         if len(levels) < 2:
             continue
-        for rule in RULES:
+        for rule in rules:
             test = friedman([[block[level][rule][MACRO]["runs"] for level in levels] for block in blocks.values()])
             found.append({"factor": factor.name, "rule": rule, "figure": MACRO, **vars(test),
                           "published_p": factor.published_p})
     return found
 
 
-def _rank_sums(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rank_sums(table: Table, rows: Sequence[Mapping[str, Any]], rules: Sequence[str]) -> list[dict[str, Any]]:
     by_name = {row["name"]: row for row in rows}
     found = []
-    for rule in RULES:
+    for rule in rules:
         tests = [rank_sum(by_name[contrast.first][rule][contrast.figure]["runs"],
                           by_name[contrast.second][rule][contrast.figure]["runs"]) for contrast in table.contrasts]
         for contrast, test, corrected in zip(table.contrasts, tests, holm([test.p for test in tests]), strict=True):

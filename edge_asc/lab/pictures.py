@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from edge_asc.train.plots import png
 
-_STYLES = (("last", "C0", -0.16, "last epoch"), ("best_on_validation", "C1", 0.16, "best epoch on validation"))
+_STYLES = (("C0", -0.16), ("C1", 0.16))
 
 
 def rows(judged: Mapping[str, Any]) -> bytes:
@@ -17,11 +17,11 @@ def rows(judged: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(8, 1.3 + 0.42 * len(judged["rows"])), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(judged["rows"]):
-        for number, (rule, colour, shift, label) in enumerate(_STYLES):
+        for number, (rule, (colour, shift)) in enumerate(zip(judged["rules"], _STYLES, strict=True)):
             spread = row[rule]["macro_accuracy"]
             axes.plot(spread["runs"], [place + shift] * len(spread["runs"]), ".", color=colour, alpha=0.5)
             axes.errorbar(spread["mean"], place + shift, xerr=spread["sd"] or 0, color=colour, fmt="|", capsize=3,
-                          label=label if place == 0 else None)
+                          label=rule.replace("_", " ") if place == 0 else None)
             if number == 0 and row["published"]:
                 axes.errorbar(row["published"]["macro"], place, xerr=row["published"]["macro_sd"], color="black",
                               fmt="D", markersize=4, capsize=3, label="published" if place == 0 else None)

@@ -9,22 +9,22 @@ from typing import Any
 
 from edge_asc.atomic import write_text
 from edge_asc.lab import pictures
-from edge_asc.lab.judged import RULES, Judged
+from edge_asc.lab.judged import Judged
 from edge_asc.report import Picture, Section, Table, markdown, write_page
 
-RULE_NAMES = {"last": "last epoch", "best_on_validation": "best epoch on the validation clips, as in the paper "
-              "(optimistic)"}
-_SHORT = {"last": "last", "best_on_validation": "best"}
+RULE_NAMES = {"last": "last epoch",
+              "best_on_validation": "best epoch on the validation clips, as in the paper (optimistic)",
+              "best_on_selection": "best epoch on the selection split, held out of the training clips"}
 _COLUMNS = ("", "published macro", "macro, last", "macro, best", "published micro", "micro, last", "micro, best",
             "log-loss, last", "log-loss, best", "published non-zero", "non-zero", "published KB", "KB")
 
 
 def sections(judged: Judged) -> list[Section]:
     """The table, what its columns mean, its picture, and its tests."""
-    rows = [_cells(row) for row in judged["rows"]]
+    rows = [_cells(row, judged["rules"]) for row in judged["rows"]]
     text = (f"{judged['stamp']}\n" if judged["stamp"] else "") + (
         f"Mean and standard deviation of {judged['n_runs']} runs on the validation clips. "
-        + "; ".join(f"{_SHORT[rule]}: {RULE_NAMES[rule]}" for rule in RULES)
+        + "; ".join(f"{_short(rule)}: {RULE_NAMES[rule]}" for rule in judged["rules"])
         + ". KB: non-zero parameters at 4 bytes.")
     found = [Section(heading=judged["title"], text=text, table=Table(columns=_COLUMNS, rows=rows),
                      pictures=[Picture(png=pictures.rows(judged), caption="Macro accuracy: each run (dots), mean and "
@@ -54,16 +54,20 @@ def write(folder: Path, name: str, *, title: str, tables: Sequence[Judged], abou
     return paths
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Mapping[str, Any], rules: Sequence[str]) -> list[str]:
     paper = row["published"] or {}
     cells = [row["name"]]
     for figure, short in (("macro_accuracy", "macro"), ("micro_accuracy", "micro")):
         cells.append(_plus_minus(paper.get(short), paper.get(f"{short}_sd")))
-        cells += [_plus_minus(row[rule][figure]["mean"], row[rule][figure]["sd"]) for rule in RULES]
-    cells += [_plus_minus(row[rule]["log_loss"]["mean"], row[rule]["log_loss"]["sd"], digits=3) for rule in RULES]
+        cells += [_plus_minus(row[rule][figure]["mean"], row[rule][figure]["sd"]) for rule in rules]
+    cells += [_plus_minus(row[rule]["log_loss"]["mean"], row[rule]["log_loss"]["sd"], digits=3) for rule in rules]
     for size, digits in (("n_nonzero", 0), ("kb", 1)):
         cells += [_plus_minus(mean, None, digits=digits) for mean in (paper.get(size), row[size]["mean"])]
     return cells
+
+
+def _short(rule: str) -> str:
+    return rule.partition("_")[0]
 
 
 def _plus_minus(mean: float | None, sd: float | None, *, digits: int = 4) -> str:
@@ -73,7 +77,7 @@ def _plus_minus(mean: float | None, sd: float | None, *, digits: int = 4) -> str
 
 
 def _friedman(judged: Judged) -> Section:
-    rows = [[test["factor"], _SHORT[test["rule"]], f"{test['statistic']:.3f}", _p(test["p"]), _p(test["published_p"]),
+    rows = [[test["factor"], _short(test["rule"]), f"{test['statistic']:.3f}", _p(test["p"]), _p(test["published_p"]),
              f"{test['kendall_w']:.3f}"] for test in judged["friedman"]]
     return Section(heading=f"{judged['title'].partition(':')[0]}: does a factor matter?",
                    text="Friedman's test with replications on the macro accuracy, every run a value. Effect size: "
@@ -82,7 +86,7 @@ def _friedman(judged: Judged) -> Section:
 
 
 def _rank_sums(judged: Judged) -> Section:
-    rows = [[f"{test['first']} against {test['second']}", test["figure"].replace("_", " "), _SHORT[test["rule"]],
+    rows = [[f"{test['first']} against {test['second']}", test["figure"].replace("_", " "), _short(test["rule"]),
              f"{test['statistic']:g}", _p(test["p"]), _p(test["p_holm"]), _p(test["published_p"]),
              f"{test['cliffs_delta']:+.2f}"] for test in judged["rank_sum"]]
     return Section(heading=f"{judged['title'].partition(':')[0]}: are two rows different?",

@@ -19,7 +19,7 @@ from edge_asc.lab.tables import ENSEMBLE, TABLES, Table, lay_out
 from edge_asc.lab.tasks import single_member
 from edge_asc.spec import LABELS
 from edge_asc.train.metrics import score
-from edge_asc.train.recipes import load_recipe
+from edge_asc.train.recipes import load_recipe, override
 from tests.data.tiny_tau import write_tiny
 from tests.lab import fakes
 
@@ -115,6 +115,18 @@ def test_every_form_of_the_report_shows_both_and_the_stamp(tmp_path: Path) -> No
     assert json.loads((tmp_path / "report.json").read_text())["tables"] == json.loads(json.dumps(judged))
     for section in sections(judged[0]):
         assert section.table is None or {len(row) for row in section.table.rows} == {len(section.table.columns)}
+
+
+def test_with_a_selection_split_the_best_epoch_is_chosen_there(tmp_path: Path) -> None:
+    plan = full(n_runs=2)
+    plan = dataclasses.replace(plan, base=override(plan.base, ["training.selection_fraction=0.2"]))
+    table, store = lay_out("table4", plan), Store(tmp_path / "store.sqlite")
+    for task in table.tasks:
+        store.add(task, fakes.outcome(task))
+    judged = judge(table, store)
+    assert judged["rules"] == ["last", "best_on_selection"]
+    assert "held out of the training clips" in sections(judged)[0].text
+    assert "optimistic" not in sections(judged)[0].text
 
 
 def test_a_table_without_its_results_is_refused(tmp_path: Path) -> None:
