@@ -76,6 +76,8 @@ def read_audio(path: str | os.PathLike[str], *, sample_rate_hz: int = 48_000, st
     if not parts and (stop is None or stop > start):
         raise AudioError(f"{path} has no sound from {start_s:g} s on", found=f"a length of {length_s:g} s",
                          wanted=f"more than {start_s:g} s")
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
@@ -207,7 +209,7 @@ def _mono_blocks(path: str | os.PathLike[str], sound: SoundSource, rate_hz: int,
     def resampled() -> Iterator[Float32]:
         nonlocal position
         for chunk in sound.chunks(start=position, stop=end, size=size):
-            mono = to_mono(chunk)
+            mono = to_mono(chunk) if chunk.ndim == 2 else chunk
             _require_finite(mono, path, position, from_hz)
             position += len(mono)
             yield resampler.push(mono)
