@@ -20,8 +20,9 @@ if TYPE_CHECKING:
               "{float32,float16,int8}-{sparse,dense}. [default: int8-sparse,float16-sparse,float32-sparse,int8-dense]")
 @click.option("--default", "default_variant", metavar="NAME", help="The variant that is run unless another is asked "
               "for. [default: int8-sparse, if it loses at most 0.5 % accuracy]")
-@click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
-              help="Of the last epoch, or of the best one at final sparsity.")
+@click.option("--weights", type=click.Choice(["last", "best", "aware"]), default=None,
+              help="Of the last epoch, of the best one at final sparsity, or fine-tuned with int8's rounding. "
+              "[default: aware, if the recipe has quantization.aware_epochs; else last]")
 @click.option("--dataset", type=click.Path(), help="Where the data set is now, if it was moved.")
 @click.option("--golden", type=click.Path(), help="A sound file for the bundle's golden clip. [default: the first "
               "validation clip]")
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
               "over this; as for `edge-asc audit`.")
 @click.option("--one-file", type=click.Path(), metavar="FILE", help="Write the whole ensemble, in the default variant, "
               "as one .tflite file too: its output is the mean of the members'.")
-def command(run: str, out: str, variants: str, default_variant: str | None, weights: str, dataset: str | None,
+def command(run: str, out: str, variants: str, default_variant: str | None, weights: str | None, dataset: str | None,
             golden: str | None, budgets: tuple[str, ...], one_file: str | None) -> None:
     """Convert every member of RUN to TFLite, check each file against Keras, and save them as a bundle.
 

@@ -15,7 +15,7 @@ from edge_asc.cli.options import engine_option, note
               help="test: clips without published labels, for which only -o has something to write.")
 @click.option("--variant", metavar="NAME", help="Of a bundle: precision and encoding, such as int8-dense; its default "
               "otherwise.")
-@click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
+@click.option("--weights", type=click.Choice(["last", "best", "aware"]), default="last", show_default=True,
               help="Of a run: of the last epoch, or of the best one at final sparsity.")
 @click.option("--level-db", "levels_db", type=float, multiple=True, metavar="DB",
               help="Judge once more with every window so much louder, such as -20; may be repeated.")

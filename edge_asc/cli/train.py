@@ -90,14 +90,15 @@ def _report(run: Run) -> None:
     import json
 
     results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
-    names = [name for name in results if name == "last" or name.startswith("best_on_")]
+    names = [name for name in results if name in ("last", "aware") or name.startswith("best_on_")]
     click.echo(f"{'on the validation split':24} {'epoch':24} {'macro':>7} {'micro':>7} {'log-loss':>9} {'non-zero':>9}")
     for member in [*results["members"], "ensemble"]:
         state = run.state(member) or {}
         n_nonzero = state.get("n_nonzero", results["n_nonzero"])
         for which in names:
             figures = results[which][member]
-            epoch = f" ({state[which]['epoch']:.0f})" if state else ""
+            row = state.get("aware", {}).get("last") if which == "aware" else state.get(which)
+            epoch = f" ({row['epoch']:.0f})" if row else ""
             click.echo(f"{member:24} {which + epoch:24} {figures['macro_accuracy']:7.3f} "
                        f"{figures['micro_accuracy']:7.3f} {figures['log_loss']:9.3f} {n_nonzero:9}")
     if "note" in results:

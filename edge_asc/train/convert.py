@@ -18,13 +18,13 @@ from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import InputError, TrainingError
 from edge_asc.spec import LABELS
 from edge_asc.train.batches import Splits, clamp_windows
-from edge_asc.train.converted import Converted, answers, convert_file, representative_windows, save_converted
+from edge_asc.train.converted import Converted, answers, convert_file, save_converted
 from edge_asc.train.levels import level_dbfs
 from edge_asc.train.member_files import VARIANTS, Float32, convert_member
 from edge_asc.train.metrics import Scores, score
 from edge_asc.train.model_card import Card, model_card, sparsity_in_words
-from edge_asc.train.run import LAST, Run
-from edge_asc.train.training_data import fingerprint, load_splits
+from edge_asc.train.run import AWARE, LAST, Run
+from edge_asc.train.training_data import fingerprint, load_splits, representative_windows
 
 __all__ = ["DEFAULT_VARIANTS", "VARIANTS", "convert_member", "convert_run"]
 
@@ -32,21 +32,24 @@ DEFAULT_VARIANTS = ("int8-sparse", "float16-sparse", "float32-sparse", "int8-den
 """Sparse files run at dense speed; the dense int8 file is for TFLite Micro and for tools that know no DENSIFY."""
 N_COMPARED = 48
 N_SCORED = 300
+KERAS, KERAS_BEFORE = "keras", "keras, before it was aware of int8"
 MAY_LOSE = 0.005
 """int8 is the default where its macro accuracy is at most this much below that of Keras."""
 
 
 def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str] = DEFAULT_VARIANTS,
-                weights: str = LAST, dataset_dir: str | Path | None = None, golden_clip: str | Path | None = None,
-                default_variant: str | None = None, budgets: Sequence[Budget] = (),
-                sections: Mapping[str, str] | None = None, notify: Callable[[str], None] | None = None) -> Bundle:
+                weights: str | None = None, dataset_dir: str | Path | None = None,
+                golden_clip: str | Path | None = None, default_variant: str | None = None,
+                budgets: Sequence[Budget] = (), sections: Mapping[str, str] | None = None,
+                notify: Callable[[str], None] | None = None) -> Bundle:
     """Convert every member of a run, check each file against Keras, and save them as a bundle.
 
     Args:
         run_dir: From `train_ensemble`; every member of its recipe must be finished.
         out: The bundle; one that stands there is replaced when the new one is complete.
         variants: Some of `VARIANTS`.
-        weights: "last", or "best" for the best epoch at final sparsity.
+        weights: "last", "best" for the best epoch at final sparsity, or "aware" for those fine-tuned with int8's
+            rounding; if None "aware" where the recipe asks for such, else "last".
         dataset_dir: Where the data set is now; where it was when the run was made if None.
         golden_clip: The sound that goes into the bundle as its golden clip; the first validation clip if None.
             Whoever publishes the bundle publishes it.
@@ -63,6 +66,7 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     """
     notify = notify or _silent
     run = Run.load(run_dir)
+    weights = weights or run.usual_weights
     names = [name for name, _ in run.recipe.members]
     paths = {name: run.model_path(name, weights) for name in names}
     _known(variants, default_variant)
@@ -123,12 +127,9 @@ def _data(run: Run, dataset_dir: str | Path | None) -> tuple[TauDataset, Splits]
 def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[Converted], windows: Float32,
             truth: Any, places: Any) -> dict[str, Scores]:
     """The ensemble's figures on validation windows: by Keras, as the run recorded them, and in each variant."""
-    which = run.model_path(names[0], weights).stem
-    by_keras = []
-    for name in names:
-        with np.load(run.folder(name) / "validation.npz") as archive:
-            by_keras.append(archive[which][places])
-    found = {"keras": score(np.mean(by_keras, axis=0), truth, labels=LABELS)}
+    found = {KERAS: _keras_score(run, names, weights, truth, places)}
+    if weights == AWARE:
+        found[KERAS_BEFORE] = _keras_score(run, names, LAST, truth, places)
     by_precision: dict[str, Scores] = {}
     for variant in members[0].member.models:
         # A sparse and a dense file of one precision are one network once they are loaded.
@@ -140,8 +141,17 @@ def _scores(run: Run, names: Sequence[str], weights: str, members: Sequence[Conv
     return found
 
 
+def _keras_score(run: Run, names: Sequence[str], weights: str, truth: Any, places: Any) -> Scores:
+    rows = []
+    for name in names:
+        path = run.model_path(name, weights)
+        with np.load(path.with_name("validation.npz")) as archive:
+            rows.append(archive[path.stem][places])
+    return score(np.mean(rows, axis=0), truth, labels=LABELS)
+
+
 def _default_variant(variants: Sequence[str], scores: Mapping[str, Scores]) -> str:
-    least = scores["keras"].macro_accuracy - MAY_LOSE
+    least = max(scores[name].macro_accuracy for name in (KERAS, KERAS_BEFORE) if name in scores) - MAY_LOSE
     good = [variant for variant in variants if scores[variant].macro_accuracy >= least]
     return (good or [variant for variant in variants if not variant.startswith("int8")] or list(variants))[0]
 

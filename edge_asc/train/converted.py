@@ -16,14 +16,10 @@ from edge_asc.bundle import Bundle, NewMember, save_bundle
 from edge_asc.runtime import record_golden
 from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import LABELS, FeatureSpec
-from edge_asc.train.batches import Splits, batches, draw_epoch
 from edge_asc.train.keras2 import keras
 from edge_asc.train.member_files import Agreement, Float32, check_member, convert_member, keras_counts
 from edge_asc.train.metrics import Scores
-from edge_asc.train.recipes import Recipe
-from edge_asc.train.run import made_with
-
-N_REPRESENTATIVE = 128
+from edge_asc.train.run import RANGES, made_with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +36,21 @@ class Converted:
         return f"{self.member.name} (size, labels as Keras): " + "; ".join(parts)
 
 
-def representative_windows(recipe: Recipe, splits: Splits) -> Float32:
-    """Training windows, evenly by label and recording, changed as the recipe changes them."""
-    order = draw_epoch(splits.train, balance="label_and_recording", n_windows=N_REPRESENTATIVE,
-                       mixed_share=recipe.block_mixing.share, seed=recipe.seed, epoch=0)
-    drawn = batches(splits.train, order, batch_size=32, spec=splits.spec, augment=splits.augment, seed=recipe.seed,
-                    epoch=0)
-    return np.concatenate([windows[..., 0] for windows, _ in drawn])
-
-
 def convert_file(path: Path, variants: Sequence[str], representative: Float32, real: Float32, *, name: str,
                  architecture: str, seed: int) -> Converted:
     """A .keras file as TFLite in these variants, each compared with Keras on the windows `real`.
+
+    Where ranges for int8 stand beside it, as training that is aware of int8 leaves them, the int8 files have those.
 
     Raises:
         VerificationError: A file does not compute what Keras computes.
     """
     model = keras.models.load_model(path, compile=False)
-    files = convert_member(model, variants, representative)
+    ranges = None
+    if path.with_name(RANGES).is_file():
+        with np.load(path.with_name(RANGES)) as archive:
+            ranges = dict(archive)
+    files = convert_member(model, variants, representative, ranges=ranges)
     agreements = {variant: check_member(model, data, variant, real) for variant, data in files.items()}
     counts = keras_counts(model)
     keras.backend.clear_session()

@@ -17,6 +17,7 @@ from edge_asc.data.dataset import TauDataset
 from edge_asc.data.folder_lock import sole_writer
 from edge_asc.errors import RecipeError
 from edge_asc.train import plots
+from edge_asc.train.aware import AwareTraining
 from edge_asc.train.batches import Splits
 from edge_asc.train.execution import PLAIN, Execution, best_execution
 from edge_asc.train.history import read_csv
@@ -25,7 +26,7 @@ from edge_asc.train.member import MemberTraining
 from edge_asc.train.metrics import score
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe
-from edge_asc.train.run import LAST, Run, open_run, write_json
+from edge_asc.train.run import AWARE, LAST, Run, open_run, write_json
 from edge_asc.train.training_data import fingerprint, load_splits
 
 
@@ -62,7 +63,7 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
             if name not in waiting:
                 progress.say(f"{name}: finished before")
         n_windows = recipe.training.windows_per_epoch or len(splits.train)
-        progress.begin(len(waiting) * recipe.training.epochs * n_windows)
+        progress.begin(len(waiting) * (recipe.training.epochs + recipe.quantization.aware_epochs) * n_windows)
         for name in waiting:
             train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress,
                          execution=execution)
@@ -86,6 +87,8 @@ def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, pro
                               execution=execution)
     training.resume()
     state = {"name": name, "architecture": dict(recipe.members)[name], "seed": training.seed, **training.run()}
+    if recipe.quantization.enabled:
+        state["aware"] = _train_aware(name, recipe=recipe, splits=splits, folder=folder, progress=progress)
     write_bytes(folder / "curves.png", plots.curves({name: read_csv(folder / "history.csv")}))
     write_json(folder / "state.json", state)
     progress.say(f"{name}: {state['n_kernel_zeros']} of {state['n_kernel_weights']} kernel weights are exactly zero "
@@ -93,19 +96,32 @@ def train_member(name: str, *, recipe: Recipe, splits: Splits, folder: Path, pro
     return state
 
 
+def _train_aware(name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter) -> dict[str, Any]:
+    keras.backend.clear_session()
+    (folder / AWARE).mkdir(exist_ok=True)
+    training = AwareTraining(name, source=folder / f"{LAST}.keras", recipe=recipe, splits=splits, folder=folder / AWARE,
+                             progress=progress)
+    training.resume()
+    return training.run()
+
+
 def write_results(run: Run, splits: Splits) -> None:
-    """Scores of every finished member and of their mean, for the last and the best epoch: results.json, curves.png."""
+    """Scores of every finished member and of their mean, for the last and the best epoch (and rounded as in int8, if
+    the recipe trains so): results.json, curves.png."""
     finished = run.finished
     if not finished:
         return
     found: dict[str, Any] = {"split": "validation", "members": finished,
                              "n_nonzero": sum((run.state(name) or {})["n_nonzero"] for name in finished)}
     chosen_on = (run.state(finished[0]) or {})["chosen_on"]
-    for which in (LAST, f"best_on_{chosen_on}"):
+    files = {LAST: ("validation.npz", LAST), f"best_on_{chosen_on}": ("validation.npz", f"best_on_{chosen_on}")}
+    if run.recipe.quantization.enabled:
+        files[AWARE] = (f"{AWARE}/validation.npz", "rounded")
+    for which, (file_name, key) in files.items():
         probabilities = {}
         for name in finished:
-            with np.load(run.folder(name) / "validation.npz") as archive:
-                probabilities[name] = archive[which]
+            with np.load(run.folder(name) / file_name) as archive:
+                probabilities[name] = archive[key]
         probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
         found[which] = {name: score(p, splits.validation.labels, labels=splits.labels).to_json()
                         for name, p in probabilities.items()}

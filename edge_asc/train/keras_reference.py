@@ -26,7 +26,7 @@ def keras_reference(run_dir: str | Path, bundle: Bundle, windows: npt.NDArray[np
         run_dir: The training run that the bundle was made from.
         bundle: Its members must be members of the run.
         windows: [n, n_mels, n_frames], clamped.
-        weights: "last" or "best"; what the bundle says it was made from if None.
+        weights: "last", "best" or "aware"; what the bundle says it was made from if None.
 
     Raises:
         TrainingError: The run is damaged or not finished, or lacks a member of the bundle.

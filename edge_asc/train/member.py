@@ -51,12 +51,9 @@ class MemberTraining:
         self.n_windows = settings.windows_per_epoch or len(splits.train)
         self.n_steps = n_batches(self.n_windows, settings.batch_size)
         self.chosen_on = "validation" if splits.selection is None else "selection"
-        self.model = build(dict(recipe.members)[name], n_labels=len(splits.labels), l2=settings.l2, seed=self.seed,
-                           dropout=settings.dropout, norm_momentum=settings.norm_momentum,
-                           input_shape=(splits.spec.n_mels, splits.spec.n_frames, 1))
+        self.model = self._build()
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._wrapped = pruning.wrap(self.model, recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step,
-                                     channel_multiple=execution.channel_multiple)
+        self._wrapped = self._wrap(execution)
         self._learning_rate = _learning_rate(recipe, self.n_steps)
         self._optimizer = keras.optimizers.Adam(self._learning_rate, jit_compile=False)
         self._optimizer.build(self.model.trainable_variables)
@@ -121,6 +118,17 @@ class MemberTraining:
         found = [np.empty((0, len(self.splits.labels)), np.float32)]
         found += [self._predict_batch(chunk[..., None]).numpy() for chunk in clamped_chunks(windows, self.splits.spec)]
         return np.concatenate(found)
+
+    def _build(self) -> keras.Model:
+        settings, spec = self.recipe.training, self.splits.spec
+        return build(dict(self.recipe.members)[self.name], n_labels=len(self.splits.labels), l2=settings.l2,
+                     seed=self.seed, dropout=settings.dropout, norm_momentum=settings.norm_momentum,
+                     input_shape=(spec.n_mels, spec.n_frames, 1))
+
+    def _wrap(self, execution: Execution) -> keras.Model:
+        """What is trained: the same variables, with all that belongs to training alone."""
+        return pruning.wrap(self.model, self.recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step,
+                            channel_multiple=execution.channel_multiple)
 
     def _variables(self) -> list[tf.Variable]:
         return [*self.model.weights, *pruning.mask_variables(self._wrapped), *self._optimizer.variables]

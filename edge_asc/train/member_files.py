@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from edge_asc.errors import InputError, VerificationError
 from edge_asc.quiet import captured_stderr
 from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.tflite_file import compact, read_model, to_float16
+from edge_asc.train import rounding
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.models import count_nonzero, count_parameters, kernels
 
@@ -56,7 +58,8 @@ class Agreement:
         return asdict(self)
 
 
-def convert_member(model: keras.Model, variants: Sequence[str], representative: Float32) -> dict[str, bytes]:
+def convert_member(model: keras.Model, variants: Sequence[str], representative: Float32, *,
+                   ranges: Mapping[str, Float32] | None = None) -> dict[str, bytes]:
     """TFLite files of a Keras model, batch 1, without names.
 
     Args:
@@ -64,6 +67,8 @@ def convert_member(model: keras.Model, variants: Sequence[str], representative: 
         variants: Names such as "int8-sparse"; in a sparse file every kernel that is smaller so is sparse.
         representative: [n, n_mels, n_frames] clamped windows that show the int8 converter which values occur. The
             input's scale comes from their extremes, so members that shall share it need the same windows.
+        ranges: Of the activations in int8, as they were learnt (`rounding.range_variables`); without them they are
+            what the representative windows show.
 
     Returns:
         variant -> file.
@@ -82,7 +87,7 @@ def convert_member(model: keras.Model, variants: Sequence[str], representative: 
         # Byte for byte what the converter makes of the same model, in seconds less.
         plain["float16"] = to_float16(plain["float32"])
     if "int8" in wanted:
-        plain["int8"] = _convert(model, representative)
+        plain["int8"] = _convert(model, representative) if ranges is None else _convert_rounding(model, ranges)
     return {variant: compact(plain[variant.partition("-")[0]], sparse=variant.endswith("-sparse"))
             for variant in variants}
 
@@ -139,16 +144,46 @@ def keras_counts(model: keras.Model) -> dict[str, Any]:
 
 def _convert(model: keras.Model, representative: Float32 | None) -> bytes:
     """TensorFlow's converter: float32, or int8 throughout if there are representative windows."""
+    converter = _converter(model, int8=representative is not None)
+    if representative is not None:
+        converter.representative_dataset = lambda: _one_by_one(representative)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return _run_converter(converter)
+
+
+def _convert_rounding(model: keras.Model, ranges: Mapping[str, Float32]) -> bytes:
+    """int8 throughout, each activation with the range that was learnt for it.
+
+    Raises:
+        VerificationError: The converter left something in floating point.
+    """
+    wrapped = rounding.wrap(model, for_conversion=True)
+    rounding.set_ranges(wrapped, ranges)
+    data = _run_converter(_converter(wrapped, int8=True))
+    found = read_model(data)
+    for operator in found.operators:
+        kinds = {str(found.tensors[index].dtype) for index in (*operator.inputs, *operator.outputs) if index >= 0}
+        if not kinds <= {"int8", "int32"} or operator.name in ("QUANTIZE", "DEQUANTIZE"):
+            raise VerificationError("TensorFlow's converter left floating point in a network with ranges for int8",
+                                    found=f"{operator.name} of {', '.join(sorted(kinds))}", wanted="int8",
+                                    fix="Convert the weights of the last epoch: --weights last.")
+    return data
+
+
+def _converter(model: keras.Model, *, int8: bool) -> Any:
     signature = [tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)]
     function = tf.function(lambda x: model(x, training=False), input_signature=signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
-    if representative is not None:
+    if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: _one_by_one(representative)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    # The converter reports its progress on both streams.
-    with captured_stderr(), contextlib.redirect_stdout(io.StringIO()):
+    return converter
+
+
+def _run_converter(converter: Any) -> bytes:
+    # The converter reports its progress on both streams, and asks for statistics of inputs that carry their range.
+    with captured_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         return bytes(converter.convert())
 
 

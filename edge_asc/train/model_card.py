@@ -11,7 +11,7 @@ from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
 from edge_asc.train.recipe_parts import Pruning
 from edge_asc.train.recipes import Recipe
-from edge_asc.train.run import LAST
+from edge_asc.train.run import AWARE, BEST, LAST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Card:
     sparsity: str
     """Of the members' kernels, in words."""
     weights: str
-    """"last" or "best"."""
+    """"last", "best" or "aware"."""
     chosen_on: str
     """The split that chose the best epoch: validation or selection."""
     scores: Mapping[str, Scores]
@@ -57,7 +57,9 @@ def _head(card: Card) -> str:
 def _training(card: Card) -> str:
     about, recipe = card.about, card.recipe
     data, versions = about["data"], about["made_with"]["versions"]
-    which = "the last epoch" if card.weights == LAST else "the best epoch at final sparsity, chosen on held-out windows"
+    which = {LAST: "the last epoch", BEST: "the best epoch at final sparsity, chosen on held-out windows",
+             AWARE: f"the last epoch, then {recipe.quantization.aware_epochs} epochs with int8's rounding, "
+                    "zeros kept"}[card.weights]
     rows = [
         ("training windows", data["n_train"]), ("validation windows", data["n_validation"]),
         ("features of the data, sha256", f"`{data['sha256'][:16]}`"), ("epochs", recipe.training.epochs),
@@ -72,7 +74,7 @@ def _figures(card: Card) -> str:
     rows = [(name, f"{score.macro_accuracy:.3f}", f"{score.micro_accuracy:.3f}", f"{score.log_loss:.3f}", score.n)
             for name, score in card.scores.items()]
     note = ("The epoch was chosen on these very windows, as in the paper: the figures are optimistic."
-            if card.weights != LAST and card.chosen_on == "validation"
+            if card.weights == BEST and card.chosen_on == "validation"
             else "Nothing was trained or chosen on these windows.")
     return ("## How good\n\nThe ensemble on windows of the validation part, by Keras and in each variant as the bundle "
             f"runs it:\n\n{_table(('', 'macro accuracy', 'micro accuracy', 'log-loss', 'windows'), rows)}\n{note}\n")

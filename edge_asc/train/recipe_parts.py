@@ -88,6 +88,27 @@ class Pruning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """Fine-tuning after the last epoch with int8's rounding in the network, for where int8 loses accuracy."""
+
+    aware_epochs: int = 0
+    """0 for none: int8 files are then made of the weights as trained."""
+    learning_rate: float = 1e-5
+    final_learning_rate: float = 1e-6
+    """Reached at the end by half a cosine."""
+
+    def __post_init__(self) -> None:
+        require(self.aware_epochs >= 0, "quantization.aware_epochs", self.aware_epochs, "at least 0")
+        for name in ("learning_rate", "final_learning_rate"):
+            require(getattr(self, name) > 0, f"quantization.{name}", getattr(self, name), "above 0")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is any such training."""
+        return self.aware_epochs > 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockMixing:
     """Extra training clips put together from segments of clips with the same label (section 2.2)."""
 

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from edge_asc.errors import InputError, RecipeError
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.recipe_parts import Augmentation, BlockMixing, Pruning, Training, require
+from edge_asc.train.recipe_parts import Augmentation, BlockMixing, Pruning, Quantization, Training, require
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
@@ -33,6 +33,7 @@ class Recipe:
     features: FeatureSpec = field(default_factory=FeatureSpec)
     training: Training = field(default_factory=Training)
     pruning: Pruning = field(default_factory=Pruning)
+    quantization: Quantization = field(default_factory=Quantization)
     block_mixing: BlockMixing = field(default_factory=BlockMixing)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -55,7 +56,8 @@ class Recipe:
         return values
 
 
-_SECTIONS = {"training": Training, "pruning": Pruning, "block_mixing": BlockMixing, "augmentation": Augmentation}
+_SECTIONS = {"training": Training, "pruning": Pruning, "quantization": Quantization, "block_mixing": BlockMixing,
+             "augmentation": Augmentation}
 
 
 def recipe_names() -> list[str]:
@@ -144,7 +146,11 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
         n_steps = round((pruning.end_epoch - pruning.begin_epoch) * factor / every)
         n_steps = max(1, min(n_steps, (epochs - 1 - begin) // every))
         pruning = dataclasses.replace(pruning, begin_epoch=begin, every_epochs=every, end_epoch=begin + n_steps * every)
-    return dataclasses.replace(recipe, training=dataclasses.replace(training, epochs=epochs), pruning=pruning)
+    aware = recipe.quantization
+    if aware.enabled:
+        aware = dataclasses.replace(aware, aware_epochs=max(1, round(aware.aware_epochs * factor)))
+    return dataclasses.replace(recipe, training=dataclasses.replace(training, epochs=epochs), pruning=pruning,
+                               quantization=aware)
 
 
 def _section(kind: type, section: str, values: Any) -> Any:

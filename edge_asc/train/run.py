@@ -6,6 +6,7 @@
     members/v1/best_on_*.keras      the best epoch at final sparsity, judged on validation (or selection)
     members/v1/validation.npz       the probabilities of both on the validation split; selection.npz where there is one
     members/v1/history.csv, curves.png, tensorboard/, checkpoint/
+    members/v1/aware/               if the recipe has aware_epochs: last.keras fine-tuned, and the ranges for int8
     results.json                    members and ensemble on the validation split
 """
 
@@ -26,7 +27,9 @@ from edge_asc.errors import TrainingError
 from edge_asc.train.recipes import Recipe, from_mapping
 
 FORMAT = 1
-LAST = "last"
+LAST, BEST, AWARE = "last", "best", "aware"
+"""The weights that a run has: after the last epoch, of the best one, and fine-tuned with int8's rounding."""
+RANGES = "ranges.npz"
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy", "librosa", "soxr")
 
 
@@ -80,7 +83,8 @@ class Run:
         """The .keras file of a finished member.
 
         Args:
-            which: `last`, or `best` for the best epoch at final sparsity.
+            which: `last`; `best` for the best epoch at final sparsity; `aware` for what was fine-tuned with int8's
+                rounding.
 
         Raises:
             TrainingError: The member is not finished.
@@ -89,7 +93,17 @@ class Run:
         if state is None:
             raise TrainingError(f"member {member} of {self.path} is not finished",
                                 fix="Run the same `edge-asc train` again: it goes on where it stopped.")
+        if which == AWARE:
+            if AWARE not in state:
+                raise TrainingError(f"{self.path} was not trained to be aware of int8", found="aware_epochs = 0",
+                                    fix="Train with --set quantization.aware_epochs=20, or take other --weights.")
+            return self.folder(member) / AWARE / f"{LAST}.keras"
         return self.folder(member) / f"{LAST if which == LAST else 'best_on_' + state['chosen_on']}.keras"
+
+    @property
+    def usual_weights(self) -> str:
+        """Those that are converted unless others are asked for: `aware` where there are such."""
+        return AWARE if self.recipe.quantization.enabled else LAST
 
 
 def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any], *,

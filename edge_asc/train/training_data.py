@@ -15,10 +15,12 @@ from edge_asc.data.tau_layout import Clip
 from edge_asc.errors import DatasetError
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.augmentation import augmenter
-from edge_asc.train.batches import Int64, Splits, Windows
+from edge_asc.train.batches import Float32, Int64, Splits, Windows, batches, draw_epoch
 from edge_asc.train.recipes import Recipe
 
 _SELECTION = 3
+N_REPRESENTATIVE = 128
+"""Windows that show which values occur, for the ranges of int8."""
 
 
 def load_splits(recipe: Recipe, dataset: TauDataset, *, n_jobs: int | None = None, shown: bool = True) -> Splits:
@@ -99,6 +101,15 @@ def hold_out(windows: Windows, *, fraction: float, seed: int) -> Int64:
         n_held = min(max(1, int(np.searchsorted(sizes, fraction * len(own), side="right"))), len(recordings) - 1)
         found.append(own[np.isin(windows.recordings[own], recordings[:n_held])])
     return np.sort(np.concatenate(found))
+
+
+def representative_windows(recipe: Recipe, splits: Splits) -> Float32:
+    """Training windows, evenly by label and recording, changed as the recipe changes them."""
+    order = draw_epoch(splits.train, balance="label_and_recording", n_windows=N_REPRESENTATIVE,
+                       mixed_share=recipe.block_mixing.share, seed=recipe.seed, epoch=0)
+    drawn = batches(splits.train, order, batch_size=32, spec=splits.spec, augment=splits.augment, seed=recipe.seed,
+                    epoch=0)
+    return np.concatenate([windows[..., 0] for windows, _ in drawn])
 
 
 def fingerprint(splits: Splits) -> str:

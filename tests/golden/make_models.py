@@ -53,7 +53,7 @@ def seeded(architecture: str, inputs: np.ndarray, *, seed: int, sparsity: float 
 def convert(model: keras.Model, precision: str, inputs: np.ndarray, *, sparse: bool) -> bytes:
     """The converter's own file, sparse by its own option."""
     function = tf.function(lambda x: model(x, training=False),
-                           input_signature=[tf.TensorSpec([1, *INPUT_SHAPE], tf.float32)])
+                           input_signature=[tf.TensorSpec([1, *model.input_shape[1:]], tf.float32)])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if precision != "float32" else []
     if sparse:

@@ -32,9 +32,10 @@ from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.batches import Float32, Splits, clamp_windows, clamped_chunks
 from edge_asc.train.convert import N_COMPARED, evenly
-from edge_asc.train.converted import Converted, convert_file, representative_windows
+from edge_asc.train.converted import Converted, convert_file
 from edge_asc.train.member_files import Agreement
 from edge_asc.train.run import LAST
+from edge_asc.train.training_data import representative_windows
 
 SELECTION, VALIDATION = "selection", "validation"
 _KEY_DIGITS = 16
