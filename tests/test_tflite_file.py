@@ -237,6 +237,21 @@ def test_what_is_no_tflite_file_is_said_to_be_none(data):
         read_model(data)
 
 
+@pytest.mark.parametrize("name", ["v-int8-dense", "i-int8-sparse"])
+def test_a_quantised_network_without_quantisation_parameters_is_refused(name):
+    found, n_refused = read_model(model(name)), 0
+    for tensor in found.tensors:
+        if tensor.dtype != np.int8:
+            continue
+        tensors = list(found.tensors)
+        tensors[tensor.index] = dataclasses.replace(tensor, quantization=None)
+        data = write_model(dataclasses.replace(found, tensors=tuple(tensors)))
+        with pytest.raises(ModelFileError, match=f"without quantisation parameters; found tensor {tensor.index}"):
+            read_model(data)
+        n_refused += 1
+    assert n_refused > len(found.operators)
+
+
 def test_an_unsupported_operator_is_named():
     data = bytearray(model("v-float32-dense"))
     code = next(place for place in range(len(data) - 1) if data[place:place + 2] == bytes([25, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from edge_asc.errors import ModelFileError
+from edge_asc.bundle import Bundle
+from edge_asc.errors import BundleError, ModelFileError
 from edge_asc.tflite_file import compact, densify, read_model
+from tests.program import BUNDLE
 from tests.tflite_models import NAMES, ROOT, model
 
 N_MUTATIONS, N_PARTS = 10_000, 4
@@ -72,6 +75,20 @@ def test_damage_is_refused_in_words_or_read_and_quickly(part):
         slowest_s = max(slowest_s, time.process_time() - begin)
     assert n_refused > 0.4 * N_MUTATIONS / N_PARTS  # the rest flipped bits of weights, scales or names
     assert slowest_s < 1.0
+
+
+def test_no_change_of_a_bundle_goes_unseen(tmp_path):
+    """What reads as another network, a flipped bit of a weight say, is for the hash of the bundle to find."""
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "members" / "int8-sparse" / "v1.tflite"
+    good, rng = path.read_bytes(), np.random.default_rng(8)
+    for _ in range(300):
+        data = mutated(good, rng)
+        if data == good:
+            continue
+        path.write_bytes(data)
+        with pytest.raises(BundleError, match=r"v1\.tflite"):
+            Bundle.load(tmp_path / "bundle")
 
 
 def test_every_truncation_is_refused():

@@ -1,8 +1,7 @@
 """The part of the TFLite schema (version 3) that this project reads and writes, one line per table.
 
-Fields stand in slot order; a test compares every slot, type and default with the maintained `tflite` package.
-Kept as data rather than imported: reading untrusted bytes needs bounds checks that generated accessors do not make,
-and a Pi is spared an import of 180 modules.
+Fields stand in slot order; a test compares every slot, type and default with the maintained `tflite` package. Why it is
+data here and not that package: see `edge_asc.tflite_file`.
 """
 
 from __future__ import annotations
