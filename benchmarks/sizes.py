@@ -17,11 +17,12 @@ ROWS = (("int8", "sparse"), ("float16", "sparse"), ("float32", "sparse"), ("int8
 
 
 def pruned(architecture: str) -> member_files.keras.Model:
-    """Initial weights, no bias zero, the smallest 80 % of every kernel set to zero."""
+    """Initial weights, other vectors drawn, the smallest 80 % of every kernel set to zero."""
     model = build(architecture, seed=1)
+    rng = np.random.default_rng(1)
     for weight in model.weights:
-        if not weight.numpy().any():
-            weight.assign(weight + 0.01)  # the converter leaves out what is zero, and trained biases are not
+        if weight.shape.rank == 1:  # biases and BatchNorm; what is zero or the same everywhere would cost nothing
+            weight.assign(weight + rng.uniform(0.01, 0.5, weight.shape))
     for kernel in kernels(model).values():
         values = kernel.numpy()
         kernel.assign(np.where(np.abs(values) > np.quantile(np.abs(values), 0.8), values, 0))
