@@ -164,6 +164,13 @@ def test_a_sparse_int8_file_is_half_of_what_the_converter_made():
 
 
 @pytest.mark.parametrize("name", DENSE)
+def test_once_expanded_a_sparse_file_is_the_dense_one(name):
+    """Byte for byte, so that an interpreter cannot be slower with it."""
+    sparse, dense = (compact(model(name), sparse=each) for each in (True, False))
+    assert densify(sparse) == densify(dense)
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_any_dense_file_can_be_made_sparse(name):
     made = compact(model(name), sparse=True)
     assert is_sparse(made)
