@@ -50,19 +50,16 @@ PLAIN = Execution()
 def best_execution() -> Execution:
     """The fastest on this device with this TensorFlow: from the cache, or tried now and put there."""
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-asc" / "execution.json"
-    try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = _read(path)
     device = _device()
     if device not in known:
-        known[device] = asdict(fastest(trial()))
+        known[device] = fastest(trial())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(known, indent=1) + "\n")
+            write_text(path, json.dumps({name: asdict(best) for name, best in known.items()}, indent=1) + "\n")
         except OSError:
             pass  # a cache that cannot be written costs a trial each time
-    return Execution.from_json(known[device])
+    return known[device]
 
 
 def fastest(seconds: Mapping[Execution, float]) -> Execution:
@@ -77,6 +74,14 @@ def trial() -> dict[Execution, float]:
              (Execution(channel_multiple=multiple) for multiple in MULTIPLES)}
     compiled = Execution(channel_multiple=min(found, key=lambda each: found[each]).channel_multiple, xla=True)
     return {**found, compiled: _step_s(compiled)}
+
+
+def _read(path: Path) -> dict[str, Execution]:
+    """What is known of devices: nothing, if the file is not there, damaged or of another version."""
+    try:
+        return {device: Execution.from_json(values) for device, values in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _step_s(execution: Execution) -> float:

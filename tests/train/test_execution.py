@@ -88,9 +88,10 @@ def test_a_machine_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert best_execution() == best_execution() == Execution(channel_multiple=8)
     assert len(n_trials) == 1
-    (tmp_path / "edge-asc" / "execution.json").write_text("{")
-    assert best_execution() == Execution(channel_multiple=8)
-    assert len(n_trials) == 2
+    for n, damaged in enumerate(("{", "[]", '{"a": 1}', json.dumps({execution._device(): {"other": 1}})), start=2):
+        (tmp_path / "edge-asc" / "execution.json").write_text(damaged)
+        assert best_execution() == Execution(channel_multiple=8)
+        assert len(n_trials) == n
 
 
 def test_the_real_trial_tries_every_way() -> None:
