@@ -98,7 +98,7 @@ def _features(files: Sequence[Path], n_rounds: int) -> Ratio:
 
 def _scaling(files: Sequence[Path], folder: Path) -> dict[str, float]:
     """Seconds for all files, starting processes included, with one process and with one per core."""
-    tracks = [(Segment(str(file)),) for file in files] * 8
+    tracks = [(Segment(str(file)),) for file in files] * 24
     found = {}
     for n_jobs in dict.fromkeys((1, default_n_jobs())):
         begin_s = time.perf_counter()
