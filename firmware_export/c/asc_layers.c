@@ -62,6 +62,27 @@ static inline void take_rows(uint8_t *to, const uint8_t *from, uint32_t n, uint3
     }
 }
 
+#if ASC_HAS_QUADS || ASC_HAS_NEON
+/* One column of a plane, as many rows of the output at a time as sixteen of the input suffice for. */
+static void maximum_by_blocks(const AscPiece *piece, uint8_t *to, const uint8_t *plane, uint32_t n_columns)
+{
+    const AscStep *step = piece->step;
+    const uint32_t pitch = asc_pitch(input_of(piece));
+    const uint32_t n_rows = input_of(piece)->n_rows;
+    const uint32_t n_block = (16u - step->kernel_rows) / step->row_stride + 1u;
+    uint8_t values[32];
+    for (uint32_t row = 0; row < step->n_rows; row += n_block) {
+        const uint32_t begin = row * step->row_stride; /* counted from the padding above */
+        const uint32_t above = begin < step->top ? step->top - begin : 0;
+        const uint32_t first = begin + above - step->top;
+        const uint32_t there = n_rows - first < 16 - above ? n_rows - first : 16 - above;
+        const uint32_t left = step->n_rows - row;
+        asc_maximum_of_short(values, plane + first, n_columns, pitch, there, above, step->kernel_rows, step->row_stride);
+        take_rows(to + row, values, left < n_block ? left : n_block, 1, piece->layer);
+    }
+}
+#endif
+
 /* First over the columns, for all rows at once, then over the rows. 0 is below everything, so rows outside are 0. */
 static void maximum_column(const AscPiece *piece, uint32_t i, Range columns)
 {
@@ -85,6 +106,16 @@ static void maximum_column(const AscPiece *piece, uint32_t i, Range columns)
             uint8_t *values = largest;
             asc_maximum_of_short(values, plane, n_columns, pitch, n_rows, step->top, kernel_rows, step->row_stride);
             take_rows(to, values, step->n_rows, 1, piece->layer);
+            plane += buffer->n_slots * pitch;
+            to += output->n_slots * asc_pitch(output);
+        }
+        return;
+    }
+#endif
+#if ASC_HAS_QUADS || ASC_HAS_NEON
+    if (kernel_rows <= 8 && step->row_stride <= 2) {
+        for (uint32_t left = step->n_planes; left > 0; left--) {
+            maximum_by_blocks(piece, to, plane, n_columns);
             plane += buffer->n_slots * pitch;
             to += output->n_slots * asc_pitch(output);
         }
