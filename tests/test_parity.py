@@ -340,7 +340,7 @@ def test_tables_are_whole(parity: Parity, members: bool) -> None:
 
 def test_the_page_names_what_disagrees(parity: Parity, tmp_path: Path) -> None:
     text = write_parity_page(parity, tmp_path / "p.html").read_text()
-    assert "Every runtime agrees with the first." in text
+    assert "Every engine agrees with the first." in text
     first = dataclasses.replace(parity.answers[0], from_first_engine=0.5, allowed_from_first_engine=0.1)
     wrong = dataclasses.replace(parity, answers=(first, *parity.answers[1:]))
     text = write_parity_page(wrong, tmp_path / "p.html").read_text()

@@ -1,4 +1,4 @@
-"""`edge-asc parity`: does every file of a bundle compute the same, on every runtime, as Keras did?"""
+"""`edge-asc parity`: does every file of a bundle compute the same, on every engine, as Keras did?"""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for a program.")
 def command(bundle_path: str, dataset: str, run_path: str | None, weights: str | None, split: str, max_windows: int,
             layer_windows: int, tflite_python: str | None, members: bool, out: str | None, as_json: bool) -> None:
-    """Run every variant of BUNDLE on every runtime that is installed, on clips of DATASET, and compare.
+    """Run every variant of BUNDLE on every engine that is installed, on clips of DATASET, and compare.
 
-    Runtimes: LiteRT and tflite-runtime, each with reference kernels, optimised ones and its delegate, and TFLite Micro
+    Engines: LiteRT and tflite-runtime, each with reference kernels, optimised ones and its delegate, and TFLite Micro
     for int8. The reference is the training run in Keras; without it, or without TensorFlow, the bundle's own float32
-    files. The exit status is 1 if the runtimes do not agree with each other: if a layer, given the inputs that it had
+    files. The exit status is 1 if the engines do not agree with each other: if a layer, given the inputs that it had
     on the reference kernels, is further from them than rounding explains, or an answer further than that can lead.
     """
     import json
@@ -64,7 +64,7 @@ def command(bundle_path: str, dataset: str, run_path: str | None, weights: str |
 
         print_parity(parity, Console(width=max(Console().width, LEAST_WIDTH)), members=members)
     if found := parity.disagreements:
-        raise VerificationError(f"{len(found)} answers do not agree between the runtimes", found="; ".join(found[:3]),
+        raise VerificationError(f"{len(found)} answers do not agree between the engines", found="; ".join(found[:3]),
                                 fix="See the list above for where each begins to differ.")
 
 

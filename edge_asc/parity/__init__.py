@@ -1,4 +1,4 @@
-"""Does a bundle compute the same everywhere? Every variant on every runtime, against one reference, layer by layer.
+"""Does a bundle compute the same everywhere? Every variant on every engine, against one reference, layer by layer.
 
 `compare_bundle` computes, `Parity` holds the figures, `tables` and `page` show them. No TensorFlow: what Keras says
 comes in as a `Reference` (edge_asc.train.keras_reference).

@@ -83,7 +83,7 @@ def gaps(layers: Sequence[tuple[Operator, Tensor]], found: Sequence[NDArray[Any]
 
     Args:
         layers, found: A network's layers and their outputs as stored, [n, ...] each.
-        wanted, wanted_layers: Those of the other network; the same one on another runtime, or its float original.
+        wanted, wanted_layers: Those of the other network; the same one on another engine, or its float original.
 
     Raises:
         ModelFileError: The two do not have the same layers.

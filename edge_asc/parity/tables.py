@@ -17,9 +17,9 @@ _LAYERS = ("member", "first beyond a step", "steps", "worst layer", "steps", "of
 LEAST_WIDTH = 112
 """Columns of a terminal below which numbers would be cut off."""
 EXPLANATION = """accuracy is the macro accuracy; same label, largest and mean (difference of a probability) compare with
-the reference; from first is the largest difference from the same variant on the first runtime of the list, and agrees
+the reference; from first is the largest difference from the same variant on the first engine of the list, and agrees
 says whether that is within what is allowed."""
-LAYERS_EXPLANATION = """The first runtime is compared with the float32 network, layer after layer; the others with the
+LAYERS_EXPLANATION = """The first engine is compared with the float32 network, layer after layer; the others with the
 first, each layer for itself, given the inputs that it had there. A step is one quantisation step of the layer's output;
 for float layers, which have none, 2^-14 of the layer's largest magnitude. agrees: no layer is further away than
 rounding explains."""
@@ -30,7 +30,7 @@ def answer_table(parity: Parity) -> Table:
     rows = [["reference", "", name, *_scores(scores), *[""] * 5] for name, scores in parity.reference_scores.items()]
     rows += [[each.variant, each.engine, each.member, *_answer(each)] for each in parity.answers]
     rows += [[each.variant, each.engine, each.member, *[""] * 6, f"REFUSED: {each.reason}"] for each in parity.refusals]
-    return Table(columns=("variant", "runtime", "member", *_ANSWERS), rows=rows)
+    return Table(columns=("variant", "engine", "member", *_ANSWERS), rows=rows)
 
 
 def ensemble_table(parity: Parity) -> Table:
@@ -41,7 +41,7 @@ def ensemble_table(parity: Parity) -> Table:
 
 def layer_table(parity: Parity) -> Table:
     """Where each member begins to differ."""
-    return Table(columns=("variant", "runtime", *_LAYERS),
+    return Table(columns=("variant", "engine", *_LAYERS),
                  rows=[[each.variant, each.engine, *_layers(each)] for each in parity.layers])
 
 
@@ -66,8 +66,8 @@ def print_parity(parity: Parity, console: Console, *, members: bool) -> None:
 
 def write_parity_page(parity: Parity, path: Path, *, pictures: Sequence[Picture] = ()) -> Path:
     """The whole report as one HTML page."""
-    lead = (f"{parity.n_windows} windows through every variant on every runtime, compared with {parity.reference}. "
-            + ("Every runtime agrees with the first." if not parity.disagreements else
+    lead = (f"{parity.n_windows} windows through every variant on every engine, compared with {parity.reference}. "
+            + ("Every engine agrees with the first." if not parity.disagreements else
                f"{len(parity.disagreements)} disagreements: " + "; ".join(parity.disagreements[:5])))
     explained = " ".join((*EXPLANATION.split(), *(f"Note: {note}." for note in parity.notes)))
     sections = [

@@ -1,4 +1,4 @@
-"""Windows of a data set for a parity report. No TensorFlow: a node without it compares its runtimes as well."""
+"""Windows of a data set for a parity report. No TensorFlow: a node without it compares its engines as well."""
 
 from __future__ import annotations
 

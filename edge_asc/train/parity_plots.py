@@ -1,4 +1,4 @@
-"""Pictures for a parity report: how quantisation errors grow through a network, and how far each runtime is off."""
+"""Pictures for a parity report: how quantisation errors grow through a network, and how far each engine is off."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _growth(parity: Parity, variant: str) -> Picture:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize="x-small")
     if not right.lines[:-1]:
-        right.text(0.5, 0.5, "every runtime gives the same bits", transform=right.transAxes, ha="center")
+        right.text(0.5, 0.5, "every engine gives the same bits", transform=right.transAxes, ha="center")
     return Picture(png=png(figure), caption=f"Every layer of {variant}, over {parity.n_layer_windows} windows. The "
                    "grey line is one step.")
 
