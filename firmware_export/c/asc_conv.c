@@ -65,9 +65,16 @@ static inline void scatter(const Output *output, const uint8_t *from, uint32_t d
 static inline void refill_gaps(const Output *output)
 {
     uint8_t *gap = output->bytes + output->n_rows;
+    const uint8_t fill = output->fill;
+    if (output->row_pad == 1) { /* of which compilers would make a call of memset each */
+        for (uint32_t left = output->n_columns - 1; left > 0; left--, gap += output->pitch) {
+            *gap = fill;
+        }
+        return;
+    }
     for (uint32_t left = output->n_columns - 1; left > 0; left--, gap += output->pitch) {
         for (uint32_t i = 0; i < output->row_pad; i++) {
-            gap[i] = output->fill;
+            gap[i] = fill;
         }
     }
 }

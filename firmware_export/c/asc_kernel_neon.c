@@ -127,6 +127,7 @@ static ASC_INLINE uint8x16_t stored(const uint32x4_t *sums, const Requant *by)
     }
 
 TILE(tile_of_64, 16, ADD(0) ADD(4) ADD(8) ADD(12), SUBTRACT(0) SUBTRACT(4) SUBTRACT(8) SUBTRACT(12))
+TILE(tile_of_32, 8, ADD(0) ADD(4), SUBTRACT(0) SUBTRACT(4))
 TILE(tile_of_16, 4, ADD(0), SUBTRACT(0))
 
 static ASC_INLINE void convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps, int32_t bias, const Requant *by)
@@ -135,14 +136,16 @@ static ASC_INLINE void convolve(uint8_t *bytes, uint32_t n, const AscTaps *taps,
     for (; n - at >= 64; at += 64) {
         tile_of_64(bytes + at, taps->corner + at, taps, bias, by);
     }
-    for (; n - at >= 16; at += 16) {
-        tile_of_16(bytes + at, taps->corner + at, taps, bias, by);
-    }
-    if (at < n) {
-        uint8_t last[16];
+    const uint32_t rest = n - at;
+    uint8_t last[64];
+    if (rest > 32) {
+        tile_of_64(last, taps->corner + at, taps, bias, by);
+    } else if (rest > 16) {
+        tile_of_32(last, taps->corner + at, taps, bias, by);
+    } else if (rest > 0) {
         tile_of_16(last, taps->corner + at, taps, bias, by);
-        asc_copy(bytes + at, last, n - at);
     }
+    asc_copy(bytes + at, last, rest);
 }
 
 void asc_convolve(uint8_t *bytes, uint32_t n, AscTaps *taps, const AscRequant *to)
