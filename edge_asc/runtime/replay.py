@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_asc.bundle import Bundle, Golden
 from edge_asc.features import log_mel
-from edge_asc.runtime.ensemble import load_ensemble
+from edge_asc.runtime.loading import load_ensemble
 from edge_asc.runtime.tolerances import tolerance
 
 FEATURE_TOLERANCE_DB = 1e-3
