@@ -19,6 +19,9 @@ class InProcess:
 
     Args:
         n_threads: For `tasks.fix_threads`; None leaves TensorFlow's threads as they are.
+
+    Raises:
+        TrainingError: TensorFlow is at work in this process already, with another number.
     """
 
     n_slots = 1
@@ -26,6 +29,8 @@ class InProcess:
     def __init__(self, *, n_threads: int | None = 1, work: Work = run_task) -> None:
         self._n_threads, self._work = n_threads, work
         self._next: list[tuple[Task, Path]] = []
+        if n_threads is not None:
+            fix_threads(n_threads)  # now: whatever else this process asks of TensorFlow would settle it
 
     def start(self, task: Task, folder: Path) -> None:
         """Remembers the task: it runs in `wait`."""

@@ -18,6 +18,7 @@ BatchNorm keeps its statistics: what is trained is then what the device computes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -36,15 +37,16 @@ _COLLECTING = _quantizers.AllValuesQuantizer(**_ASYMMETRIC)
 _CONSTANT = _quantizers.LastValueQuantizer(**_ASYMMETRIC)
 
 
-def _prune_preserving() -> Any:
-    """The quantiser of kernels with a scale for each channel; tfmot gives it away for a convolution with weights."""
+@functools.cache
+def _kernel_quantizer() -> Any:
+    """The quantiser of kernels with a scale for each channel; tfmot gives it away for a convolution with weights.
+
+    Not made on import: it sets TensorFlow to work, after which nobody can choose its threads.
+    """
     layer = _layers.Conv2D(1, 1)
     layer.build((None, 1, 1, 1))
     registry = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme().get_quantize_registry()
     return registry.get_quantize_config(layer).weight_quantizer
-
-
-_KERNEL = _prune_preserving()
 
 
 def wrap(model: keras.Model, *, dropout: NewDropout | None = None, for_conversion: bool = False) -> keras.Model:
@@ -166,12 +168,12 @@ class _Kernel(_Rounding):
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
-        self._kernel_range = _KERNEL.build(self.layer.kernel.shape, "kernel", self)
+        self._kernel_range = _kernel_quantizer().build(self.layer.kernel.shape, "kernel", self)
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         layer, kernel = self.layer, self.layer.kernel
         if self.rounds_constants:
-            kernel = _KERNEL(kernel, True, weights=self._kernel_range)
+            kernel = _kernel_quantizer()(kernel, True, weights=self._kernel_range)
         convolves = isinstance(layer, _layers.Conv2D)
         sums = layer.convolution_op(inputs, kernel) if convolves else tf.matmul(inputs, kernel)
         sums = tf.nn.bias_add(sums, layer.bias)

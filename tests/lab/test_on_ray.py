@@ -28,21 +28,40 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-def test_a_killed_node_changes_nothing_in_the_table(cluster: Any, sounds: Path, swept: Path, tmp_path: Path) -> None:
-    arguments = [*tiny_sweep.arguments(sounds, tmp_path), "--address", cluster.address]
-    program = subprocess.Popen(command_line(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               env=tiny_sweep.TERMINAL)
+def begun_on_both(cluster: Any, arguments: list[object], out: Path) -> subprocess.Popen[str]:
+    """The program, once a task is in the middle of its training on either node."""
+    program = subprocess.Popen(command_line(*arguments, "--address", cluster.address), stderr=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, text=True, env=tiny_sweep.TERMINAL)
     deadline_s = time.monotonic() + 200
-    # Both nodes are at work, so the second one is.
-    while len(tiny_sweep.unfinished(tmp_path, at_least=1)) < 2:
+    while len(tiny_sweep.unfinished(out, at_least=1)) < 2:
         assert program.poll() is None, program.communicate()
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
+    return program
+
+
+def test_a_killed_node_changes_nothing_in_the_table(cluster: Any, sounds: Path, swept: Path, tmp_path: Path) -> None:
+    program = begun_on_both(cluster, tiny_sweep.arguments(sounds, tmp_path), tmp_path)
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
     _, said = program.communicate(timeout=250)
     assert program.returncode == 0, said
     assert "its worker was lost" in said
     assert "6 of 6 tasks done" in said
+    assert tiny_sweep.table(tmp_path) == tiny_sweep.table(swept)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_goes_away_leaves_a_sweep_to_go_on_with(cluster: Any, sounds: Path, swept: Path,
+                                                               tmp_path: Path) -> None:
+    arguments = tiny_sweep.arguments(sounds, tmp_path)
+    program = begun_on_both(cluster, arguments, tmp_path)
+    cluster.shutdown()
+    _, said = program.communicate(timeout=250)
+    assert program.returncode == 1
+    assert said.splitlines()[-1].startswith("edge-asc: the Ray cluster at")
+    assert "give the same command" in said
+    done = edge_asc(*arguments, "--workers", 1, env=tiny_sweep.TERMINAL, timeout_s=280)
+    assert done.returncode == 0, done.stderr
     assert tiny_sweep.table(tmp_path) == tiny_sweep.table(swept)
 
 

@@ -12,7 +12,7 @@ from tests.sounds import SPEC
 
 # As on a user's terminal: tests make every warning an error, and tfmot warns when it is imported.
 TERMINAL = {name: value for name, value in environment().items() if name != "PYTHONWARNINGS"}
-N_EPOCHS = 40
+N_EPOCHS = 24
 
 
 def arguments(dataset: Path, out: Path, *, n_epochs: int = N_EPOCHS) -> list[object]:
