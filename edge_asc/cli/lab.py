@@ -19,7 +19,8 @@ Command = Callable[..., Any]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """The paper's tables on your data, as sweeps that go on where they stopped, here or on a cluster."""
+    """The paper's tables, and fronts of accuracy against complexity, as sweeps that go on where they stopped, here or
+    on a cluster."""
 
 
 command.add_command(pareto)

@@ -5,4 +5,5 @@
     engine      runs what is missing in the store; `local` and `on_ray` are where
     tables      the paper's four tables as tasks; `judged` and `statistics` read them off the store
     report      Markdown, JSON, HTML
+    pareto/     accuracy against complexity: which members, how many of them, within which budget
 """
