@@ -107,6 +107,26 @@ def test_broker_away_and_back(broker: Mosquitto, counter: Counter, tmp_path: Pat
     assert sink.state().n_lost == 0
 
 
+@pytest.mark.slow
+def test_a_minute_without_a_broker(broker: Mosquitto, counter: Counter, tmp_path: Path) -> None:
+    """Long enough for every pause between attempts to have grown to its full length."""
+    sink = open_sink(broker.port, tmp_path)
+    sink.emit(announcement(1))
+    wait_until(lambda: sink.state().n_waiting == 0)
+    time.sleep(1.2)  # as above
+    broker.kill()
+    for number in range(2, 302):
+        sink.emit(announcement(number))
+        time.sleep(0.2)
+    assert sink.state().n_waiting == 300
+    broker.start()
+    wait_until(lambda: sink.state().n_waiting == 0, timeout_s=60)
+    wait_until(lambda: len(sequences(counter)) == 301)
+    sink.close()
+    assert sequences(counter) == list(range(1, 302))
+    assert (sink.state().n_delivered, sink.state().n_lost) == (301, 0)
+
+
 def test_lost_confirmations_do_not_make_it_say_things_twice(broker: Mosquitto, counter: Counter,
                                                             tmp_path: Path) -> None:
     proxy = Proxy(broker.port)
