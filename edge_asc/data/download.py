@@ -59,7 +59,7 @@ def download(record: int, folder: Path, *, n_jobs: int = 4, api: str = API, prog
         files = list_record(session, record, api=api)
         work = _Work(folder, session)
         left = [file for file in files if not work.is_done(file)]
-        _require_space(folder, left, n_jobs)
+        _require_space(work, left, n_jobs)
         total = sum(file.size_bytes for file in files)
         done = total - sum(work.n_missing(file) for file in left)
         with progress_bar(f"record {record}", total=total, done=done, shown=progress) as advance:
@@ -100,6 +100,15 @@ class _Work:
         """Bytes that are still to be fetched."""
         paths = (self.archives / file.name, self.archives / f"{file.name}.part")
         return file.size_bytes - min(file.size_bytes, sum(path.stat().st_size for path in paths if path.exists()))
+
+    def n_unpacked(self, file: RemoteFile) -> int:
+        """Bytes that came out of an archive which was being unpacked; they are replaced one by one."""
+        try:
+            with zipfile.ZipFile(self.archives / file.name) as opened:
+                return sum(member.file_size for member in opened.infolist()
+                           if (self.folder / member.filename).is_file())
+        except (FileNotFoundError, zipfile.BadZipFile):
+            return 0
 
     def folders(self, names: Sequence[str]) -> tuple[str, ...]:
         """The folders that were unpacked from these files."""
@@ -166,12 +175,14 @@ def unpack(archive: Path, folder: Path) -> list[str]:
     return sorted(topmost)
 
 
-def _require_space(folder: Path, left: Sequence[RemoteFile], n_jobs: int) -> None:
-    # What comes out of all archives (WAV files hardly shrink in a ZIP file), and those that are there at a time.
+def _require_space(work: _Work, left: Sequence[RemoteFile], n_jobs: int) -> None:
+    # What comes out of all archives (WAV files hardly shrink in a ZIP file), and those that are there at a time, less
+    # what an earlier call has brought of either.
     sizes = sorted((file.size_bytes for file in left), reverse=True)
-    needed, free = sum(sizes) + sum(sizes[:n_jobs]), shutil.disk_usage(folder).free
+    there = sum(file.size_bytes - work.n_missing(file) + work.n_unpacked(file) for file in left)
+    needed, free = sum(sizes) + sum(sizes[:n_jobs]) - there, shutil.disk_usage(work.folder).free
     if free < needed:
-        raise _too_small(folder, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB")
+        raise _too_small(work.folder, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB")
 
 
 def _too_small(folder: Path, found: str, wanted: str) -> DatasetError:

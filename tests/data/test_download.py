@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -158,6 +159,28 @@ def test_a_full_disk_is_said_before_anything_is_fetched(server: FlakyServer, tmp
     with pytest.raises(DatasetError, match=r"not enough space.*GB free"):
         fetched(server, tmp_path)
     assert [name for name, _ in server.asked] == ["record"]
+
+
+def test_what_is_there_needs_no_space_again(server: FlakyServer, archives: dict[str, bytes], tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of one archive has arrived, another is half unpacked: the disk that just fitted has so much less free."""
+    (tmp_path / ".archives").mkdir()
+    part, unpacking = (archives[f"{NAME}.audio.{number}.zip"] for number in (1, 2))
+    n_half = len(part) // 2
+    (tmp_path / ".archives" / f"{NAME}.audio.1.zip.part").write_bytes(part[:n_half])
+    (tmp_path / ".archives" / f"{NAME}.audio.2.zip").write_bytes(unpacking)
+    with zipfile.ZipFile(io.BytesIO(unpacking)) as archive:
+        first = archive.infolist()[0]
+        archive.extract(first, tmp_path)
+    free = 2 * sum(map(len, archives.values())) - n_half - len(unpacking) - first.file_size
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free - 1))
+    with pytest.raises(DatasetError, match="not enough space"):
+        fetched(server, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
+    fetched(server, tmp_path)
+    assert_whole(tmp_path, archives)
+    assert (f"{NAME}.audio.1.zip", f"bytes={n_half}-") in server.asked
 
 
 def test_killed_in_the_middle_the_program_goes_on(server: FlakyServer, archives: dict[str, bytes],
