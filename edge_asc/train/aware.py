@@ -17,12 +17,12 @@ from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
 from edge_asc.train import rounding
 from edge_asc.train.batches import Splits
+from edge_asc.train.dropout import repeatable_dropouts
 from edge_asc.train.execution import Execution
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.member import MemberTraining, save_model
 from edge_asc.train.models import kernels
 from edge_asc.train.progress import Reporter
-from edge_asc.train.pruning import RepeatableDropout
 from edge_asc.train.recipe_parts import Pruning
 from edge_asc.train.recipes import Recipe
 from edge_asc.train.run import RANGES
@@ -55,14 +55,7 @@ class AwareTraining(MemberTraining):
         return keras.models.load_model(self._source, compile=False)
 
     def _wrap(self, execution: Execution) -> keras.Model:
-        n_dropouts = 0
-
-        def dropout(layer: Any) -> Any:
-            nonlocal n_dropouts
-            n_dropouts += 1
-            return RepeatableDropout(layer.rate, seed=self.seed * 100 + n_dropouts, step=self._step, name=layer.name)
-
-        return rounding.wrap(self.model, dropout=dropout)
+        return rounding.wrap(self.model, dropout=repeatable_dropouts(seed=self.seed, step=self._step))
 
     def _variables(self) -> list[tf.Variable]:
         return [*super()._variables(), *rounding.range_variables(self._wrapped).values()]

@@ -20,13 +20,11 @@ from edge_asc.spec import LABELS
 from edge_asc.train.batches import Splits, clamp_windows
 from edge_asc.train.converted import Converted, answers, convert_file, save_converted
 from edge_asc.train.levels import level_dbfs
-from edge_asc.train.member_files import VARIANTS, Float32, convert_member
+from edge_asc.train.member_files import Float32, require_variants
 from edge_asc.train.metrics import Scores, score
 from edge_asc.train.model_card import Card, model_card, sparsity_in_words
 from edge_asc.train.run import AWARE, LAST, Run
 from edge_asc.train.training_data import fingerprint, load_splits, representative_windows
-
-__all__ = ["DEFAULT_VARIANTS", "VARIANTS", "convert_member", "convert_run"]
 
 DEFAULT_VARIANTS = ("int8-sparse", "float16-sparse", "float32-sparse", "int8-dense")
 """Sparse files run at dense speed; the dense int8 file is for TFLite Micro and for tools that know no DENSIFY."""
@@ -47,7 +45,7 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     Args:
         run_dir: From `train_ensemble`; every member of its recipe must be finished.
         out: The bundle; one that stands there is replaced when the new one is complete.
-        variants: Some of `VARIANTS`.
+        variants: Some of `member_files.VARIANTS`.
         weights: "last", "best" for the best epoch at final sparsity, or "aware" for those fine-tuned with int8's
             rounding; if None "aware" where the recipe asks for such, else "last".
         dataset_dir: Where the data set is now; where it was when the run was made if None.
@@ -69,7 +67,10 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     weights = weights or run.usual_weights
     names = [name for name, _ in run.recipe.members]
     paths = {name: run.model_path(name, weights) for name in names}
-    _known(variants, default_variant)
+    require_variants(variants)
+    if default_variant is not None and default_variant not in variants:
+        raise InputError("the default variant is not among those to be made", found=default_variant,
+                         wanted=f"one of {', '.join(variants)}")
     dataset, splits = _data(run, dataset_dir)
     representative = representative_windows(run.recipe, splits)
     scored, compared = evenly(len(splits.validation), N_SCORED), evenly(len(splits.validation), N_COMPARED)
@@ -103,15 +104,6 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
 def _published(about: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says, without the folder on the machine that trained: a bundle goes to others."""
     return {**about, "data": {key: value for key, value in about["data"].items() if key != "directory"}}
-
-
-def _known(variants: Sequence[str], default_variant: str | None) -> None:
-    unknown = [variant for variant in variants if variant not in VARIANTS]
-    if unknown or not variants:
-        raise InputError("no such variant", found=", ".join(unknown) or "none", wanted=f"some of {', '.join(VARIANTS)}")
-    if default_variant is not None and default_variant not in variants:
-        raise InputError("the default variant is not among those to be made", found=default_variant,
-                         wanted=f"one of {', '.join(variants)}")
 
 
 def _data(run: Run, dataset_dir: str | Path | None) -> tuple[TauDataset, Splits]:

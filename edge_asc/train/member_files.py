@@ -74,11 +74,9 @@ def convert_member(model: keras.Model, variants: Sequence[str], representative: 
         variant -> file.
 
     Raises:
-        InputError: An unknown variant.
+        InputError: An unknown variant, or none.
     """
-    unknown = [variant for variant in variants if variant not in VARIANTS]
-    if unknown:
-        raise InputError("no such variant", found=", ".join(unknown), wanted=f"some of {', '.join(VARIANTS)}")
+    require_variants(variants)
     plain: dict[str, bytes] = {}
     wanted = {variant.partition("-")[0] for variant in variants}
     if wanted & {"float32", "float16"}:
@@ -90,6 +88,13 @@ def convert_member(model: keras.Model, variants: Sequence[str], representative: 
         plain["int8"] = _convert(model, representative) if ranges is None else _convert_rounding(model, ranges)
     return {variant: compact(plain[variant.partition("-")[0]], sparse=variant.endswith("-sparse"))
             for variant in variants}
+
+
+def require_variants(variants: Sequence[str]) -> None:
+    """Raises InputError if one is not among `VARIANTS`, or if there is none."""
+    unknown = [variant for variant in variants if variant not in VARIANTS]
+    if unknown or not variants:
+        raise InputError("no such variant", found=", ".join(unknown) or "none", wanted=f"some of {', '.join(VARIANTS)}")
 
 
 def check_member(model: keras.Model, data: bytes, variant: str, windows: Float32) -> Agreement:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_asc.train import widening
+from edge_asc.train.dropout import repeatable_dropouts
 from edge_asc.train.keras2 import keras, tf, tfmot
 from edge_asc.train.models import kernels
 from edge_asc.train.recipe_parts import Pruning
@@ -42,21 +43,6 @@ class EpochSchedule(_sparsity.PruningSchedule):  # type: ignore[name-defined]
         return {"class_name": type(self).__name__, "config": {"n_steps": self.n_steps}}
 
 
-class RepeatableDropout(keras.layers.Dropout):
-    """Dropout whose mask follows from a seed and the step alone, so that a resumed run drops the same units."""
-
-    def __init__(self, rate: float, *, seed: int, step: tf.Variable, **arguments: Any) -> None:
-        super().__init__(rate, **arguments)
-        # Behind a function, or Keras would count the step among this layer's weights.
-        self._mask_seed = lambda: tf.stack([tf.constant(seed, tf.int64), step])
-
-    def call(self, inputs: Any, training: Any = None) -> Any:
-        """As keras.layers.Dropout."""
-        if not training or self.rate == 0:
-            return inputs
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, self._mask_seed())
-
-
 def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable,
          channel_multiple: int = 1) -> keras.Model:
     """A model for training around the same variables: prunable layers wrapped by tfmot, dropout made repeatable.
@@ -65,13 +51,11 @@ def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step:
     done, its channels are rounded up to `channel_multiple` (see `widening`).
     """
     schedule = EpochSchedule(pruning, n_steps=n_steps) if pruning.enabled else None
-    n_dropouts = 0
+    dropout = repeatable_dropouts(seed=seed, step=step)
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        nonlocal n_dropouts
         if isinstance(layer, keras.layers.Dropout):
-            n_dropouts += 1
-            return RepeatableDropout(layer.rate, seed=seed * 100 + n_dropouts, step=step, name=layer.name)
+            return dropout(layer)
         own = widening.widened(layer, multiple)
         if schedule is not None and layer.name in prunable:
             return _sparsity.prune_low_magnitude(own, pruning_schedule=schedule)

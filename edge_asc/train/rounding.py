@@ -19,16 +19,16 @@ BatchNorm keeps its statistics: what is trained is then what the device computes
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_asc.train.dropout import NewDropout
 from edge_asc.train.keras2 import keras, tf, tfmot
 
 Float32 = npt.NDArray[np.float32]
-NewDropout = Callable[[keras.layers.Dropout], keras.layers.Layer]
 
 _layers, _quantizers = keras.layers, tfmot.quantization.keras.quantizers
 _ASYMMETRIC: dict[str, Any] = {"num_bits": 8, "per_axis": False, "symmetric": False, "narrow_range": False}
@@ -200,7 +200,7 @@ class _MultiplyAdd(_Rounding):
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
-        self._constants = {name: _MOVING.build(None, name, self) for name in ("factor", "offset")}
+        self._constants = {name: _CONSTANT.build(None, name, self) for name in ("factor", "offset")}
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         norm = self.layer
