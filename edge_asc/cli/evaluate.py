@@ -16,7 +16,8 @@ from edge_asc.cli.options import engine_option, note
 @click.option("--variant", metavar="NAME", help="Of a bundle: precision and encoding, such as int8-dense; its default "
               "otherwise.")
 @click.option("--weights", type=click.Choice(["last", "best", "aware"]), default="last", show_default=True,
-              help="Of a run: of the last epoch, or of the best one at final sparsity.")
+              help="Of a run: of the last epoch, of the best one at final sparsity, or fine-tuned with int8's "
+              "rounding.")
 @click.option("--level-db", "levels_db", type=float, multiple=True, metavar="DB",
               help="Judge once more with every window so much louder, such as -20; may be repeated.")
 @click.option("--floors/--no-floors", "with_floors", default=True, show_default=True,
