@@ -1,7 +1,8 @@
 """A training run in MLflow, for those who keep their runs there: `edge-asc train --mlflow URI`.
 
 Everything is read from the run directory, which is complete without it. So nothing is lost while a server is away, a
-run that goes on where it stopped goes on in MLflow as well, and training never waits for more than a few seconds.
+run that goes on where it stopped goes on in MLflow as well, and a server that does not answer holds training up for
+half a minute at a time, and a tenth of the time at most: after a failure nothing is sent for a while.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from mlflow.exceptions import MlflowException
 from edge_asc.errors import TrainingError
 from edge_asc.train.history import Row, read_csv
 from edge_asc.train.progress import Reporter
-from edge_asc.train.run import Run, write_json
+from edge_asc.train.run import AWARE, Run, write_json
 
 EXPERIMENT = "edge-asc"
 IDS = "mlflow.json"
 """In the run directory: where MLflow keeps this run and its members, and how many epochs of each it has."""
 _BATCH = 100
+_PAUSE_S = 60.0
+_PAUSE_FACTOR = 9
+"""After a failure nothing is sent for a minute, or for so many times as long as the failure took."""
 
 
 class MlflowSink:
@@ -46,6 +50,7 @@ class MlflowSink:
         self._uri, self._folder, self._progress = uri, folder, progress
         self._client = MlflowClient(tracking_uri=uri)
         self._is_away = False
+        self._wait_until_s = 0.0
         try:
             found = self._client.get_experiment_by_name(EXPERIMENT)
             self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
@@ -57,20 +62,13 @@ class MlflowSink:
         self._reopen()
 
     def update(self) -> None:
-        """Sends what is new in the run directory. A server that is away is told of once, and gets it all later."""
-        if not (self._folder / "run.json").is_file():
-            return
-        try:
-            self._send()
-            self._is_away = False
-        except Exception as error:  # MLflow raises bare ones too, and no tracker may end a training
-            if not self._is_away:
-                self._progress.say(f"MLflow: {str(error).splitlines()[0]}; training goes on, and it is sent later")
-            self._is_away = True
+        """Sends what is new in the run directory, unless a server that is away is to be left alone for now."""
+        if time.monotonic() >= self._wait_until_s:
+            self._update()
 
     def end(self, status: str) -> None:
         """The last of it, with files and results; `status` is MLflow's: FINISHED, FAILED or KILLED."""
-        self.update()
+        self._update()
         if self._is_away or not self._ids["run"]:
             return
         try:
@@ -84,6 +82,21 @@ class MlflowSink:
                 self._client.set_terminated(run_id, status)
         except Exception as error:
             self._progress.say(f"MLflow: {str(error).splitlines()[0]}; the run is whole in {self._folder}")
+
+    def _update(self) -> None:
+        """A server that is away is told of once, and gets it all later."""
+        if not (self._folder / "run.json").is_file():
+            return
+        begin_s = time.monotonic()
+        try:
+            self._send()
+            self._is_away = False
+        except Exception as error:  # MLflow raises bare ones too, and no tracker may end a training
+            if not self._is_away:
+                self._progress.say(f"MLflow: {str(error).splitlines()[0]}; training goes on, and it is sent later")
+            self._is_away = True
+            end_s = time.monotonic()
+            self._wait_until_s = end_s + max(_PAUSE_S, _PAUSE_FACTOR * (end_s - begin_s))
 
     def _read_ids(self) -> dict[str, Any]:
         try:
@@ -114,10 +127,18 @@ class MlflowSink:
             if name not in self._ids["members"]:
                 self._ids["members"][name] = self._create(run, name, {
                     "mlflow.parentRunId": self._ids["run"], "architecture": architecture})
-            rows, n_sent = read_csv(table), self._ids["n_sent"].get(name, 0)
-            self._log(self._ids["members"][name], metrics=[metric for row in rows[n_sent:] for metric in _metrics(row)])
-            self._ids["n_sent"][name] = len(rows)
+            self._send_rows(table, name, to=name)
+            aware = table.with_name(AWARE) / table.name
+            if aware.is_file():
+                self._send_rows(aware, f"{name}/{AWARE}", to=name, prefix=f"{AWARE}.")
         write_json(self._folder / IDS, self._ids)
+
+    def _send_rows(self, table: Path, key: str, *, to: str, prefix: str = "") -> None:
+        """The rows of a member's table that are new since the last time, counted under `key`."""
+        rows, n_sent = read_csv(table), self._ids["n_sent"].get(key, 0)
+        self._log(self._ids["members"][to], metrics=[metric for row in rows[n_sent:] for metric in
+                                                     _metrics(row, prefix)])
+        self._ids["n_sent"][key] = len(rows)
 
     def _create(self, run: Run, name: str, tags: Mapping[str, str]) -> str:
         made_with = run.about["made_with"]
@@ -150,8 +171,8 @@ class Tracked:
         self._sink.update()
 
 
-def _metrics(row: Row) -> list[Metric]:
-    return [Metric(key, value, int(time.time() * 1000), int(row["epoch"])) for key, value in row.items()
+def _metrics(row: Row, prefix: str) -> list[Metric]:
+    return [Metric(f"{prefix}{key}", value, int(time.time() * 1000), int(row["epoch"])) for key, value in row.items()
             if key != "epoch"]
 
 

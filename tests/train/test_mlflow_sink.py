@@ -9,8 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from edge_asc.errors import TrainingError
+from edge_asc.train import mlflow_sink
+from edge_asc.train.fit import train_on
 from edge_asc.train.mlflow_sink import EXPERIMENT, MlflowSink, Tracked
 from edge_asc.train.progress import Silent
+from edge_asc.train.recipes import override
 from tests.train import synthetic
 
 pytestmark = pytest.mark.train
@@ -77,6 +80,45 @@ def test_an_interrupted_run_goes_on_in_the_same_runs_and_a_server_may_be_away(tm
     assert len(client.search_runs([experiment])) == 2, "what was deleted over there begins anew"
     said = [line for line in watched.lines if line.startswith("MLflow")]
     assert len(said) == 1, "told once that the server is away"
+
+
+def test_a_server_that_is_away_is_left_alone_for_a_while_but_not_at_the_end(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, n_tries = tmp_path / "run", []
+    synthetic.train(out, members=["v1"], epochs=7)
+    sink = MlflowSink(f"file:{tmp_path / 'store'}", out, progress=Silent())
+
+    def fail() -> None:
+        n_tries.append(1)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(sink, "_send", fail)
+    for _ in range(3):
+        sink.update()
+    assert len(n_tries) == 1
+    sink.end("FINISHED")
+    assert len(n_tries) == 2
+    monkeypatch.setattr(mlflow_sink, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(mlflow_sink, "_PAUSE_FACTOR", 0)
+    sink._wait_until_s = 0.0
+    for _ in range(3):
+        sink.update()
+    assert len(n_tries) == 5
+
+
+def test_epochs_with_the_rounding_of_int8_are_told_apart(tmp_path: Path) -> None:
+    uri, out = f"file:{tmp_path / 'store'}", tmp_path / "run"
+    recipe = override(synthetic.recipe(epochs=7), ["quantization.aware_epochs=2"])
+    sink = MlflowSink(uri, out, progress=Silent())
+    train_on(synthetic.splits(), recipe, out, members=["v1"], data=synthetic.DATA, progress=Tracked(Silent(), sink))
+    sink.end("FINISHED")
+    client = MlflowClient(tracking_uri=uri)
+    runs = {run.info.run_name: run for run in client.search_runs(
+        [client.get_experiment_by_name(EXPERIMENT).experiment_id])}
+    for key, n_epochs in (("cross_entropy", 7), ("aware.cross_entropy", 2)):
+        steps = [metric.step for metric in client.get_metric_history(runs["v1"].info.run_id, key)]
+        assert steps == list(range(1, n_epochs + 1))
+    assert "aware.ensemble.log_loss" in runs["run"].data.metrics
 
 
 def test_a_server_that_is_not_there_is_an_error_before_anything_is_trained(tmp_path: Path) -> None:
