@@ -9,6 +9,7 @@ import click
 import pytest
 
 from edge_asc.cli import VERBS, group
+from edge_asc.train.recipes import load_recipe, override
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +61,16 @@ def test_an_unknown_option_would_be_seen() -> None:
     assert listen is not None
     with pytest.raises(click.NoSuchOption):
         listen.make_parser(click.Context(listen)).parse_args(["--no-such-option"])
+
+
+def test_every_section_of_a_recipe_is_explained_and_every_setting_is_one() -> None:
+    sections = [name for name, value in load_recipe("demo").to_json().items() if isinstance(value, dict)]
+    assert "quantization" in sections
+    for section in sections:
+        assert f"| `[{section}]` |" in README
+    settings = [setting for setting in re.findall(r"--set ([^\s`]+)", README) if setting.split(".")[0] in sections]
+    assert len(settings) > 5
+    override(load_recipe("demo"), settings)
 
 
 def test_every_make_target_exists() -> None:

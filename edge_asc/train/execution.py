@@ -43,6 +43,10 @@ class Execution:
         """From what `dataclasses.asdict` gave; nothing is the plain way."""
         return cls(**values)
 
+    def __str__(self) -> str:
+        channels = f"channels in multiples of {self.channel_multiple}" if self.channel_multiple > 1 else ""
+        return ", ".join(filter(None, (channels, "compiled by XLA" if self.xla else ""))) or "plain"
+
 
 PLAIN = Execution()
 

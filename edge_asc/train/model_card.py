@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_asc.bundle import Bundle
+from edge_asc.train.execution import Execution
 from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
 from edge_asc.train.recipe_parts import Pruning
@@ -22,7 +23,7 @@ class Card:
     recipe: Recipe
     """What all members have in common, and how to call them."""
     about: Mapping[str, Any]
-    """`data` and `made_with` as in run.json."""
+    """`data`, `made_with` and, unless it is the plain one, `execution` as in run.json."""
     sparsity: str
     """Of the members' kernels, in words."""
     weights: str
@@ -66,6 +67,7 @@ def _training(card: Card) -> str:
         ("kernel sparsity", card.sparsity),
         ("block mixing, tracks per label", recipe.block_mixing.n_tracks_per_label), ("weights", which),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("training step", Execution.from_json(about.get("execution", {}))),
         ("commit", about["made_with"].get("git") or "unknown")]
     return "## Trained on\n\n" + _table(("", ""), rows)
 

@@ -81,6 +81,12 @@ def test_a_way_that_is_not_plain_must_be_clearly_quicker() -> None:
     assert fastest({PLAIN: 1.0, wide: 0.6, Execution(xla=True): 0.7}) == wide
 
 
+def test_a_model_card_names_the_way() -> None:
+    assert str(PLAIN) == "plain"
+    assert str(Execution(channel_multiple=8)) == "channels in multiples of 8"
+    assert str(Execution(channel_multiple=16, xla=True)) == "channels in multiples of 16, compiled by XLA"
+
+
 def test_a_machine_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     n_trials = []
     found = {PLAIN: 1.0, Execution(channel_multiple=8): 0.5}
