@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import librosa
@@ -173,6 +174,15 @@ def test_a_frame_does_not_depend_on_its_neighbours() -> None:
     for i in range(whole.shape[1]):
         at = i * PAPER.hop_length
         assert_same_bits(mel_db(samples[at : at + PAPER.n_fft].copy(), PAPER), whole[:, i : i + 1].copy())
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    sounds = [np.random.default_rng(seed).standard_normal(200_000).astype(np.float32) for seed in range(4)]
+    alone = [mel_db(samples, PAPER) for samples in sounds]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            together = list(pool.map(lambda samples: mel_db(samples, PAPER), sounds))
+            assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
 def test_reset_forgets() -> None:
