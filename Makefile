@@ -4,29 +4,40 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own.
-TFLITE_VENV := .venv-tflite-runtime
 EXTRAS := train,lab,cluster,mlflow,node,test,lint
+# tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, where there is such a Python. Elsewhere
+# the tests of it are skipped, and say so; TFLITE_PYTHON=python3.11 names another one.
+TFLITE_VENV := .venv-tflite-runtime
+TFLITE_PYTHON ?= $(PYTHON)
+ifeq ($(shell $(TFLITE_PYTHON) -c 'import sys; print(sys.version_info < (3, 12))'),True)
+TFLITE_STAMP := $(TFLITE_VENV)/.stamp
+WITH_TFLITE := --tflite-python $(TFLITE_VENV)/bin/python
+endif
 
 .PHONY: demo test test-slow lint bench bundle firmware clean help
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-$(VENV)/.stamp: pyproject.toml
+# What the demo needs, and then everything, in the same environment.
+$(VENV)/.demo-stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,node]'
+	touch $@
+
+$(VENV)/.stamp: $(VENV)/.demo-stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(TFLITE_VENV)/.stamp: pyproject.toml
-	$(PYTHON) -m venv $(TFLITE_VENV)
+	$(TFLITE_PYTHON) -m venv $(TFLITE_VENV)
 	$(TFLITE_VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[tflite-runtime]'
 	touch $@
 
-demo: $(VENV)/.stamp          ## recordings -> trained, pruned, audited ensemble -> report, under 5 minutes
+demo: $(VENV)/.demo-stamp     ## recordings -> trained, pruned, audited ensemble -> report, under 5 minutes
 	$(BIN)/edge-asc demo --out out/demo
 
-test: $(VENV)/.stamp $(TFLITE_VENV)/.stamp system-packages    ## every test that is not marked slow
+test: $(VENV)/.stamp $(TFLITE_STAMP) system-packages    ## every test that is not marked slow
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
@@ -34,7 +45,8 @@ test-slow: $(VENV)/.stamp system-packages     ## the minutes-long tests
 
 firmware: $(VENV)/.stamp system-packages      ## a bundle (BUNDLE=... or the one in the box) as C on emulated microcontrollers
 	$(BIN)/edge-asc firmware $(BUNDLE) --out out/firmware
-	$(BIN)/edge-asc firmware verify out/firmware --windows 200 --emulated-windows 3 --goals --board stm32f405
+	$(BIN)/edge-asc firmware verify out/firmware --windows 200 --emulated-windows 3 --board stm32f405 \
+	  $(if $(BUNDLE),,--goals)
 
 .PHONY: soak
 soak: $(VENV)/.stamp system-packages          ## a day of sound in minutes, then half an hour at a microphone
@@ -46,17 +58,18 @@ bundle: $(VENV)/.stamp        ## the bundle in the box, from RECORDINGS=recordin
 	$(BIN)/python -m edge_asc.train.box $(RECORDINGS) out/box
 
 .PHONY: bench-quick
-bench: $(VENV)/.stamp $(TFLITE_VENV)/.stamp   ## every engine and every peer in one run -> out/bench/index.html: half an hour
-	$(BIN)/python -m benchmarks.run --tflite-python $(TFLITE_VENV)/bin/python $(BENCH)
+bench: $(VENV)/.stamp $(TFLITE_STAMP) system-packages   ## every engine and every peer in one run -> out/bench/index.html: half an hour
+	$(BIN)/python -m benchmarks.run $(WITH_TFLITE) $(BENCH)
 
-bench-quick: $(VENV)/.stamp   ## the guard: the ratios of benchmarks/baseline.json that need no peers' environments
+bench-quick: $(VENV)/.stamp system-packages   ## the guard: the ratios of benchmarks/baseline.json that need no peers' environments
 	$(BIN)/python -m benchmarks.run --quick $(BENCH)
 
-.PHONY: arm
+.PHONY: arm arm-count
 arm: $(VENV)/.stamp           ## install and listen in emulated Raspberry Pi user lands, 64 and 32 bits
 	.ci/arm
 
-arm-count: $(VENV)/.stamp     ## instructions for a window on 64-bit ARM, native against LiteRT; after `make arm`
+arm-count: $(VENV)/.stamp system-packages     ## instructions for a window on 64-bit ARM, native against LiteRT
+	.ci/arm arm64
 	$(BIN)/python -m benchmarks.aarch64
 
 .PHONY: service

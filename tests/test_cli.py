@@ -20,6 +20,7 @@ from edge_asc.spec import LABELS
 from tests.conftest import WavFile
 from tests.program import BUNDLE, ROOT, assert_one_error, command_line, edge_asc, environment
 from tests.sounds import SPEC, sound
+from tests.tflite_models import tflite_runtime_python
 
 RATE = SPEC.sample_rate_hz
 MINE = ["listen", "classify", "devices", "verify"]
@@ -123,22 +124,17 @@ def test_verify_replays_every_variant() -> None:
 
 def test_tflite_runtime_gives_the_same_answers(scenes: Path) -> None:
     """The real package in its own environment (NumPy 1), made by `make test`."""
-    python = Path(os.environ.get("EDGE_ASC_TFLITE_PYTHON", ROOT / ".venv-tflite-runtime" / "bin" / "python"))
-    if not python.exists():
-        reason = "needs an environment with tflite-runtime: make .venv-tflite-runtime/.stamp"
-        if os.environ.get("EDGE_ASC_NO_SKIP") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    python = tflite_runtime_python()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for variant in ("float32-sparse", "int8-sparse", "int8-dense"):
         arguments = ["classify", scenes, "--json", "--bundle", BUNDLE, "--variant", variant]
-        there = edge_asc(*arguments, "--engine", "tflite-runtime", "-v", python=str(python), env=env)
+        there = edge_asc(*arguments, "--engine", "tflite-runtime", "-v", python=python, env=env)
         assert there.returncode == 0, there.stderr
         assert "tflite-runtime" in there.stderr
         here, there_answer = (events(done.stdout)[0]["probabilities"] for done in (edge_asc(*arguments), there))
         tolerance = 0.01 if "int8" in variant else 2e-6
         assert list(here.values()) == pytest.approx(list(there_answer.values()), abs=tolerance)
-    done = edge_asc("verify", BUNDLE, "--all-variants", python=str(python), env=env)
+    done = edge_asc("verify", BUNDLE, "--all-variants", python=python, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
