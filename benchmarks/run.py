@@ -1,7 +1,7 @@
 """The whole comparison in one run: our engines and every peer, verified, in turns; a page, a results file, a verdict.
 
 Run: python -m benchmarks.run [--quick] [BUNDLE]   (what `make bench` does; needs the extra `train`).
-Exit 1 with --quick if a ratio of baseline.json fell by more than its noise band.
+Exit 1 with --quick if a ratio of baseline.json fell by more than its noise band, without it if a part failed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +59,39 @@ def _full(bundle: Bundle, options: argparse.Namespace) -> int:
     run = measure([cases[0], *peers, *cases[1:]], bundle, effort=_effort(FULL, options), notify=_note,
                   absent={**absent, **missing})
     found = _results(run, bundle)
-    _note("block mixing")
-    found["block_mixing"] = block_mixing.measure()
-    _note("data path: features, mixing, training")
-    found["data_path"] = _data_path(options.out / "data_path.json")
-    found["scaling"] = scaling.from_run(run) | _seeded_scaling(options)
+    # Most of half an hour is in there: whatever happens to the rest, it is kept.
+    _write_results(options, found)
+    parts = [add_part(found, "block mixing", lambda: {"block_mixing": block_mixing.measure()}),
+             add_part(found, "data path: features, mixing, training",
+                      lambda: {"data_path": _data_path(options.out / "data_path.json")}),
+             add_part(found, "scaling over members and hops", lambda: {"scaling": scaling.from_run(run)}),
+             add_part(found, "scaling over window and sparsity",
+                      lambda: {"scaling": found.get("scaling", {}) | _seeded_scaling(options)})]
+    _write_results(options, found)
     history.append(options.out / "history.jsonl", found)
     page.write(options.out, found, runs=history.read(HERE / "history.jsonl") + history.read(options.out /
                                                                                             "history.jsonl"))
-    write_text(options.out / "results.json", json.dumps(found, indent=1) + "\n")
     if options.write_baseline:
         _write_baseline(found)
     _print(found)
     print(f"The page: {options.out / 'index.html'}")
-    return 0
+    return 0 if all(parts) else 1
+
+
+def add_part(found: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> bool:
+    """Adds what `measure` returns to the results; if it fails, whatever the reason, that is what they say of it."""
+    _note(name)
+    try:
+        found.update(measure())
+    except Exception as error:
+        found["absent"][name] = reason = f"failed: {str(error) or type(error).__name__}"
+        _note(f"{name} {reason}; the rest goes on")
+        return False
+    return True
+
+
+def _write_results(options: argparse.Namespace, found: dict[str, Any]) -> None:
+    write_text(options.out / "results.json", json.dumps(found, indent=1) + "\n")
 
 
 def _data_path(path: Path) -> dict[str, Any]:

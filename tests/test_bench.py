@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asc.bench import advice, energy, guard, machine
+from edge_asc.bench.cases import choose
 from edge_asc.bench.contestants import Contestant
 from edge_asc.bench.memory import memory_bytes
 from edge_asc.bench.rounds import Worker, groups, start_workers, take_turns, turned
 from edge_asc.bench.statistics import fit_line, ratio, summarize
+from edge_asc.bundle import Bundle
 from edge_asc.errors import EdgeAscError, InputError, VerificationError
 from edge_asc.report import Section, Table, markdown
 from tests.conftest import require_program
@@ -348,9 +350,18 @@ def test_unknown_choice_is_one_error(arguments: tuple[str, str], part: str) -> N
     assert_one_error(edge_asc("bench", BUNDLE, "--quick", *arguments), part)
 
 
+@pytest.mark.tool
+def test_an_engine_that_has_no_variant_to_run_is_not_left_out_silently() -> None:
+    require_program("gcc")
+    bundle = Bundle.load(BUNDLE)
+    cases, absent = choose(bundle, engines=["litert", "native"], variants=["float32-sparse"], quick=True)
+    assert [case.about["engine"] for case in cases] == ["litert"]
+    assert absent["native"] == "computes int8 only, and not float32-sparse"
+    cases, absent = choose(bundle, engines=["litert"], variants=["float32-sparse"], quick=True)
+    assert "native" not in absent, "nobody asked for it"
+
+
 def test_samples_reach_the_program_as_they_are() -> None:
     """The golden clip of a bundle lies on the grid of 16 bits, so the program hears exactly what the worker hears."""
-    from edge_asc.bundle import Bundle
-
     samples = Bundle.load(BUNDLE).golden().samples
     assert np.array_equal(np.rint(samples * 32768), samples * np.float32(32768))

@@ -47,8 +47,11 @@ def choose(bundle: Bundle, *, engines: Sequence[str] = (), variants: Sequence[st
     int8 = next((variant for variant in variants or bundle.variants if variant.startswith("int8-")), None)
     cases = [contestant(engine, bundle, variant=variant, hop_s=hop_s, tasks=None if variant == wanted[0] else WHOLE)
              for variant in wanted for engine in usable if engine.engine != NATIVE]
-    cases += [contestant(engine, bundle, variant=int8, hop_s=hop_s) for engine in usable
-              if engine.engine == NATIVE and int8]
+    native = [engine for engine in usable if engine.engine == NATIVE]
+    if int8:
+        cases += [contestant(engine, bundle, variant=int8, hop_s=hop_s) for engine in native]
+    elif native:
+        absent[NATIVE] = f"computes int8 only, and not {', '.join(wanted)}"
     if not cases:
         raise InputError("the native engine computes int8 only", found=", ".join(variants or bundle.variants),
                          wanted="an int8 variant")

@@ -15,6 +15,7 @@ from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.field import NAIVE, ONNX_INT8, ONNX_OWN_INT8, PEERS, QUICK, TENSORFLOW, gather
 from benchmarks.peers.prepare import prepare_question, variant_of
 from benchmarks.peers.question import Question
+from benchmarks.run import add_part
 from benchmarks.sound_files import write_clips
 from edge_asc.bench.contestants import Contestant
 from edge_asc.bench.machine import State, describe_machine
@@ -106,6 +107,19 @@ def test_page_and_results_of_a_run(tmp_path: Path) -> None:
         assert part in html
         assert part in text
     assert html.count("<img") == 8  # six bars, scaling, history
+
+
+def test_a_part_that_fails_is_a_reason_on_the_page_and_takes_nothing_with_it(tmp_path: Path) -> None:
+    def fails() -> dict[str, Any]:
+        raise VerificationError("the two give different sound")
+
+    found = results(a_run(), Bundle.load(BUNDLE)) | {"claims": []}
+    assert add_part(found, "data path", lambda: {"data_path": DATA_PATH})
+    assert not add_part(found, "block mixing", fails)
+    page.write(tmp_path, found, runs=[])
+    text = (tmp_path / "index.md").read_text()
+    assert "| block mixing | failed: the two give different sound |" in text
+    assert "From recordings to trained members" in text
 
 
 def test_lines_through_members_and_hops() -> None:
