@@ -102,7 +102,8 @@ def test_goals_are_those_of_the_papers_ensemble_and_missed_ones_are_named(export
     def verification(ram_bytes: int, n_instructions: int) -> Verification:
         m4f = Result(target=TARGETS["m4f"], static_ram_bytes=ram_bytes, tables_bytes=200_000, flash_bytes=250_000,
                      frontend_instructions_per_s=5e6, member_instructions=dict.fromkeys(names, n_instructions))
-        return Verification(exported=ensemble, judge="", wanted_label="", results=(m4f,))
+        m55 = dataclasses.replace(m4f, target=TARGETS["m55"], member_instructions=dict.fromkeys(names, 20_000_000))
+        return Verification(exported=ensemble, judge="", wanted_label="", results=(m4f, m55))
 
     assert missed_goals(verification(65_536, 48_000_000)) == []
     assert missed_goals(verification(65_537, 50_000_000)) == [
@@ -110,6 +111,19 @@ def test_goals_are_those_of_the_papers_ensemble_and_missed_ones_are_named(export
         "ensemble on Cortex-M4F, per window: 300.0 M instructions, the goal is 290"]
     assert "NOT reached" in goals_table(verification(0, 50_000_000))
     assert goals_table(Verification(exported=export, judge="", wanted_label="", results=())) == ""
+
+
+def test_a_goal_that_nothing_measured_is_not_reached(export: Exported) -> None:
+    ensemble = dataclasses.replace(export, members=("v1", "v2", "v3", "v4", "v5", "i1"), features=FeatureSpec())
+    host = Verification(exported=ensemble, judge="", wanted_label="", results=(Result(target=TARGETS["host"]),))
+    assert len(missed_goals(host)) == 6
+    assert all(": not measured, the goal is " in text for text in missed_goals(host))
+    assert goals_table(host) == ""
+    uncounted = dataclasses.replace(host, results=(Result(target=TARGETS["m4f"]), Result(target=TARGETS["m55"])))
+    assert [text.partition(",")[0] for text in missed_goals(uncounted)] == [
+        "front end on Cortex-M4F", "ensemble on Cortex-M4F", "ensemble on Cortex-M55"]
+    assert missed_goals(dataclasses.replace(host, exported=export)) == [
+        "there are no goals to reach: they are for the paper's features"]
 
 
 def test_without_the_wheel_the_golden_outputs_judge(export: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
