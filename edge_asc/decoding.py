@@ -47,20 +47,16 @@ def open_sound(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
     """Opens a sound file for reading.
 
     Raises:
-        AudioError: Missing, empty, cut short, not sound, or damaged, now or while it is read.
+        AudioError: Missing, empty, cut short, not sound, damaged, or on a disk that fails, now or while it is read.
         MissingDependencyError: A decoder that this format needs is not installed.
     """
     path = Path(path)
     with _open_file(path) as file:
-        head = os.pread(file.fileno(), 16, 0)
-        lost = missing_bytes(file)
-        if lost:
-            raise AudioError(f"{path} is cut short", found=f"{lost} bytes fewer than its header says",
-                             wanted="the whole file", fix="Copy or download it again.")
-        # An MP4 family file, or the sync word of an AAC frame with the layer bits that MP3 never has.
-        is_aac = head[4:8] == b"ftyp" or int.from_bytes(head[:2], "big") & 0xFFF6 == 0xFFF0
-        opener = _AvSource if is_aac else _SndfileSource
-        with contextlib.closing(opener(path, file)) as source:
+        try:
+            opened = _source(path, file)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        with contextlib.closing(opened) as source:
             if not MIN_RATE_HZ <= source.sample_rate_hz <= MAX_RATE_HZ:
                 raise AudioError(f"{path} has an impossible sample rate", found=f"{source.sample_rate_hz} Hz",
                                  wanted=f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz", fix="The file is probably damaged.")
@@ -81,6 +77,23 @@ def _open_file(path: Path) -> FileIO:
     file.close()
     raise AudioError(f"{path} cannot be read as sound", wanted="a sound file",
                      found="an empty file" if stat.S_ISREG(status.st_mode) else "something that is not a regular file")
+
+
+def _source(path: Path, file: FileIO) -> _SndfileSource | _AvSource:
+    head = os.pread(file.fileno(), 16, 0)
+    lost = missing_bytes(file)
+    if lost:
+        raise AudioError(f"{path} is cut short", found=f"{lost} bytes fewer than its header says",
+                         wanted="the whole file", fix="Copy or download it again.")
+    # An MP4 family file, or the sync word of an AAC frame with the layer bits that MP3 never has.
+    is_aac = head[4:8] == b"ftyp" or int.from_bytes(head[:2], "big") & 0xFFF6 == 0xFFF0
+    return _AvSource(path, file) if is_aac else _SndfileSource(path, file)
+
+
+def _unreadable(path: Path, error: OSError) -> AudioError:
+    """What the disk or the network share says in the middle of a file."""
+    return AudioError(f"{path} cannot be read: {error.strerror or error}", wanted="a file that can be read to its end",
+                      fix="Check the disk or the network share that it is on.")
 
 
 class _SndfileSource:
@@ -127,6 +140,8 @@ class _SndfileSource:
         except self._sndfile.SoundFileError as error:
             raise AudioError(f"{self._path} is damaged near {position / self.sample_rate_hz:.2f} s",
                              found=str(error).strip().rstrip("."), fix="Copy or download it again.") from error
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
         # The length of an MP3 without a length header is a guess from its size, and often a little too long.
         if position + self._slack < stop and self._sound.format != "MP3":
             raise AudioError(f"{self._path} is cut short", found=f"the end after {position} samples",
@@ -183,6 +198,8 @@ class _AvSource:
                     return
         except self._av.error.FFmpegError as error:
             raise self._damaged(error) from error
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
 
     def _planes(self) -> Iterator[Float32]:
         """float32 [n_channels, n] of every decoded packet."""

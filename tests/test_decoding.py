@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import subprocess
 import sys
 import textwrap
@@ -95,6 +98,31 @@ def test_every_descriptor_is_closed_once(wav_file: WavFile, tmp_path: Path) -> N
         with pytest.raises(AudioError):
             read_audio(bad)
     assert len(list(Path("/proc/self/fd").iterdir())) == n_open
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ogg"])
+def test_a_disk_that_fails_in_the_middle_is_named(wav_file: WavFile, monkeypatch: pytest.MonkeyPatch,
+                                                  name: str) -> None:
+    """Each of our own reads fails in turn; libsndfile's are its own and end as its errors."""
+    path, pread = wav_file(name=name), os.pread
+    refusals: list[str] = []
+
+    def failing(descriptor: int, n: int, at: int) -> bytes:
+        if next(calls) == len(refusals):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, n, at)
+
+    monkeypatch.setattr(os, "pread", failing)
+    for _ in range(100):
+        calls = itertools.count()
+        try:
+            read_audio(path, start_s=0.1)
+        except AudioError as error:
+            refusals.append(str(error))
+        else:
+            break
+    assert 4 <= len(refusals) < 100
+    assert all(text.startswith(f"{path} cannot be read: {os.strerror(errno.EIO)}") for text in refusals)
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.aac", "a.mp4"])

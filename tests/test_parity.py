@@ -232,6 +232,23 @@ def test_what_an_engine_refuses_is_said_and_never_voted_without(bundle: Bundle, 
     assert not [each for each in parity.answers if (each.variant, each.engine) == ("int8-dense", "old")]
 
 
+def test_what_the_first_engine_refuses_is_said_and_the_rest_goes_on(bundle: Bundle, engines: list[Engine],
+                                                                    windows: NDArray[np.float32]) -> None:
+    bad = bundle.member_bytes("v2", "int8-dense")
+    refused = {bad, exposed(bad)[0]}
+
+    def run_file(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:
+        if data in refused:
+            raise RuntimeError("operator 7 is too new")
+        return engines[0].run_file(data, inputs, kernels=kernels)
+
+    parity = compared(bundle, windows[:1], [dataclasses.replace(engines[0], name="old", run_file=run_file), engines[1]])
+    assert parity.disagreements == ["int8-dense on old, v2: old refuses this file: operator 7 is too new"]
+    assert {each.engine for each in parity.answers if each.variant == "int8-dense"} == {BUILT_IN}
+    assert {each.member for each in layers_of(parity, variant="int8-dense")} == {"v1", "i1"}
+    assert {each.variant for each in parity.answers if each.engine == "old"} == {"float32-sparse", "int8-sparse"}
+
+
 def test_numbers_that_are_none_are_a_refusal(bundle: Bundle, engines: list[Engine],
                                              windows: NDArray[np.float32]) -> None:
     def run_file(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:

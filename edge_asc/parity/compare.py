@@ -100,8 +100,7 @@ class _Comparison:
                     try:
                         found[engine.name].append(_probabilities(engine, data, self.windows))
                     except ModelFileError as error:
-                        self.refusals.append(Refusal(variant=variant, engine=engine.name, member=member,
-                                                     reason=str(error)))
+                        self._refused(variant, engine, member, error)
             self._compare_layers(variant, member, data)
         for engine in self.engines:
             rows, first = found[engine.name], found[self.engines[0].name]
@@ -113,6 +112,11 @@ class _Comparison:
             for number, member in enumerate(members):
                 self._answer(variant, engine, member, rows[number], self.reference.probabilities[number],
                              plain[number], tolerances[number])
+
+    def _refused(self, variant: str, engine: Engine, member: str, error: ModelFileError) -> None:
+        refusal = Refusal(variant=variant, engine=engine.name, member=member, reason=str(error))
+        if refusal not in self.refusals:  # the file and its exposed form are two tries
+            self.refusals.append(refusal)
 
     def _answer(self, variant: str, engine: Engine, member: str, found: Float32, wanted: Float32, first: Float32,
                 tolerance: float) -> None:
@@ -133,7 +137,11 @@ class _Comparison:
         wanted = first.run(wanted_file, stored_input(read_model(wanted_file), self.layer_windows))
         if not first.takes(data, variant):
             return
-        outputs = first.run(whole, inputs)
+        try:
+            outputs = first.run(whole, inputs)
+        except ModelFileError as error:
+            self._refused(variant, first, member, error)
+            return  # there is nothing to hold the other engines' layers against
         self.layers.append(LayerComparison(variant=variant, engine=first.name, member=member, against=FLOAT32,
                                            gaps=tuple(gaps(layers, outputs, wanted, wanted_layers))))
         alone, sources = severed(data)
@@ -145,8 +153,9 @@ class _Comparison:
                 continue
             try:
                 found = engine.run(alone, *(known[index] for index in sources))
-            except ModelFileError:
-                continue  # that this engine refuses the variant has been said
+            except ModelFileError as error:
+                self._refused(variant, engine, member, error)
+                continue
             found_gaps = tuple(gaps(layers, found, outputs, layers))
             self.layers.append(LayerComparison(
                 variant=variant, engine=engine.name, member=member, against=first.name, gaps=found_gaps,
