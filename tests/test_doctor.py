@@ -116,6 +116,17 @@ def test_too_slow_is_said(tmp_path: Path, hear: Any, monkeypatch: pytest.MonkeyP
     assert findings(config(tmp_path))["speed"].verdict == BAD
 
 
+def test_a_window_must_be_done_before_the_sound_that_waits_is_too_much(tmp_path: Path, hear: Any,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    hear(noise(4800))
+    slow = config(tmp_path, listen=Listen(bundle=BUNDLE, hop_s=10.0))
+    assert findings(slow)["speed"].verdict == GOOD
+    monkeypatch.setattr("edge_asc.listen.doctor.examination.RING_S", 1e-6)
+    found = findings(slow)["speed"]
+    assert found.verdict == BAD
+    assert "A longer hop does not help" in found.fix
+
+
 @pytest.mark.tool
 def test_broker(tmp_path: Path, hear: Any) -> None:
     hear(noise(4800))

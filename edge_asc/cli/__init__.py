@@ -32,7 +32,7 @@ VERBS: dict[str, str] = {
     "dataset": "Check, import and cache data sets.",
     "train": "Train and prune an ensemble from a recipe.",
     "convert": "Turn a finished training run into a bundle.",
-    "parity": "Every variant on every engine against Keras, layer by layer.",
+    "parity": "Every variant on every interpreter against Keras, layer by layer.",
     "evaluate": "Accuracy, log-loss and confusion matrix of a bundle on a data set.",
     "lab": "The paper's tables and fronts of accuracy against complexity, on your data, here or on a cluster.",
     "firmware": "A bundle as C99 for a microcontroller, and the proof that it computes the same there.",

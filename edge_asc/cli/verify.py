@@ -25,8 +25,9 @@ def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bo
 
     The clip goes from its samples through the front end and every member. What comes out must agree with what was
     recorded when the bundle was made: features within 0.001 dB; on an interpreter's built-in kernels or the native
-    engine, float members within 1e-5 and int8 members within 2 steps of their output; and the whole ensemble as it
-    runs here: with a delegate, int8 within 0.1. The exit status is 1 if anything does not.
+    engine, float members within 1e-5, int8 members within what two steps of their logits can do to a probability and
+    a step of their output more; and the whole ensemble as it runs here: with a delegate, int8 within 0.1. The list
+    shows what that is for each. The exit status is 1 if anything does not.
     """
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import verify_bundle

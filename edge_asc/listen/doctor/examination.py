@@ -18,10 +18,12 @@ from edge_asc.errors import EdgeAscError
 from edge_asc.listen.config import Config
 from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.doctor.sound import look_at_sound
+from edge_asc.listen.microphone import RING_S
 from edge_asc.runtime import NATIVE, Ensemble, load_ensemble
 
 HEADROOM = 0.7
-"""Share of a hop that inference may take: the rest is for the front end, the sinks and the system."""
+"""Share of a hop, and of what the microphone's ring holds, that inference may take: the rest is for the front end, the
+sinks and the system."""
 _N_TIMED = 15
 
 
@@ -84,13 +86,17 @@ def _speed(ensemble: Ensemble, *, hop_s: float) -> Finding:
     # The 90th percentile: a node must keep up on its slow moments too.
     slow_s = float(np.quantile(times_s, 0.9))
     n_members = len(ensemble.members)
-    n_fit = int(HEADROOM * hop_s / (slow_s / n_members))
+    # Sound that arrives meanwhile waits in the ring: with a long hop that is full before the hop is over.
+    n_fit = int(HEADROOM * min(hop_s, RING_S) / (slow_s / n_members))
     found = (f"{n_members} members take {slow_s * 1000:.1f} ms of every {hop_s * 1000:.0f} ms; "
              f"{n_fit} such members would fit in real time on one core")
     if n_fit >= n_members:
         return Finding(about="speed", verdict=GOOD, found=found)
-    return Finding(about="speed", verdict=BAD, found=found, fix="Take a longer listen.hop_s, the int8-dense variant, "
-                   "a bundle with fewer members, or more threads (listen.n_threads).")
+    faster = "the int8-dense variant, a bundle with fewer members, or more threads (listen.n_threads)."
+    if slow_s <= HEADROOM * RING_S:
+        return Finding(about="speed", verdict=BAD, found=found, fix=f"Take a longer listen.hop_s, {faster}")
+    return Finding(about="speed", verdict=BAD, found=found, fix=f"Take {faster} A longer hop does not help: while a "
+                   f"window is classified, {RING_S:g} s of sound are kept.")
 
 
 def _clock() -> Iterator[Finding]:
