@@ -71,7 +71,7 @@ def results(out: Path) -> None:
 
     from edge_asc.lab.store import open_store
 
-    for task, outcome in open_store(out, note):
+    for task, outcome in open_store(out, note, is_new_fine=False):
         click.echo(json.dumps({"key": task.key, "task": task.to_json(), "result": outcome.result,
                                "provenance": outcome.provenance}))
 
@@ -82,13 +82,14 @@ def results(out: Path) -> None:
 def merge(out: Path, others: tuple[Path, ...]) -> None:
     """Take into the store of folder OUT what the stores of OTHERS have and it has not.
 
-    Where both have a result of the same task, OUT's stays.
+    Where both have a result of the same task, OUT's stays. A folder OUT without a store gets one.
     """
     from edge_asc.lab.store import open_store
 
+    stores = [open_store(other, note, is_new_fine=False) for other in others]  # all of them, before OUT gets anything
     store = open_store(out, note)
-    for other in others:
-        n_added, n_different = store.merge(open_store(other, note))
+    for other, theirs in zip(others, stores, strict=True):
+        n_added, n_different = store.merge(theirs)
         click.echo(f"{other}: {n_added} results taken in"
                    + (f"; {n_different} tasks have other figures there, and ours stay" if n_different else ""))
 
@@ -108,7 +109,7 @@ def _run(names: list[str], *, dataset: str | None, out: Path, scale: str, n_runs
     if with_front:
         n_members, n_missing = front_suite.check(plan, scale, store, n_threads=where["n_threads"])
         note(f"the front: {n_members} members, {n_missing} of them not yet in the store")
-    judged = suite.run_tables(names, plan, executor(**where), store, out=out, say=note, dry=dry)
+    judged = suite.run_tables(names, plan, None if dry else executor(**where), store, out=out, say=note)
     if dry:
         return
     written = [out / f"{name}.html" for name in names]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_asc.data.folder_lock import sole_writer
-from edge_asc.errors import EdgeAscError, TrainingError
+from edge_asc.errors import TrainingError
 from edge_asc.lab.live import Board, board
 from edge_asc.lab.store import Store
 from edge_asc.lab.tasks import Outcome, Task
@@ -32,6 +32,11 @@ class Ended:
     """Why there is no outcome."""
     lost: bool = False
     """The worker died, through no fault of the task as far as anyone can tell: worth another try."""
+
+    @property
+    def why(self) -> str:
+        """The error in words."""
+        return "its worker was lost" if self.lost else str(self.error)
 
 
 class Executor(Protocol):
@@ -57,6 +62,18 @@ class Executor(Protocol):
 
 def run_all(tasks: Iterable[Task], store: Store, executor: Executor, *, folder: Path, n_retries: int = 3,
             shown: bool = False) -> None:
+    """As `run_missing`, where nothing can be done without all of the tasks.
+
+    Raises:
+        TrainingError: Some tasks failed; all others were run first.
+        EdgeAscError: The executor is gone. What is finished is in the store.
+    """
+    if failed := run_missing(tasks, store, executor, folder=folder, n_retries=n_retries, shown=shown):
+        raise failure(list(failed.values()))
+
+
+def run_missing(tasks: Iterable[Task], store: Store, executor: Executor, *, folder: Path, n_retries: int = 3,
+                shown: bool = False) -> dict[str, Ended]:
     """Has every task run that the store does not know, each once, however often it is named.
 
     Args:
@@ -65,8 +82,10 @@ def run_all(tasks: Iterable[Task], store: Store, executor: Executor, *, folder: 
         n_retries: How often a task may lose its worker.
         shown: Whether progress goes to stderr: a live table on a terminal, else lines.
 
+    Returns:
+        The tasks that failed, by key.
+
     Raises:
-        TrainingError: Some tasks failed; all others were run first.
         EdgeAscError: The executor is gone. What is finished is in the store.
     """
     by_key = {task.key: task for task in tasks}
@@ -89,8 +108,15 @@ def run_all(tasks: Iterable[Task], store: Store, executor: Executor, *, folder: 
                         waiting.append(ended.task)
         finally:
             executor.close()
-    if failed:
-        raise _failure(list(failed.values()))
+    return failed
+
+
+def failure(failed: Sequence[Ended]) -> TrainingError:
+    """The error that tasks failed."""
+    first = failed[0]
+    return TrainingError(f"{len(failed)} of the tasks could not be finished, the first: {first.task}",
+                         found="its worker was lost again and again" if first.lost else first.error,
+                         fix="The others are kept; the same command tries the rest again.")
 
 
 def task_folder(folder: Path, task: Task) -> Path:
@@ -104,11 +130,4 @@ def _take(ended: Ended, store: Store, progress: Board, failed: dict[str, Ended])
         progress.finish(ended.task, ended.outcome)
     else:
         failed[ended.task.key] = ended
-        progress.fail(ended.task, "its worker was lost" if ended.lost else str(ended.error))
-
-
-def _failure(failed: Sequence[Ended]) -> EdgeAscError:
-    first = failed[0]
-    return TrainingError(f"{len(failed)} of the tasks could not be finished, the first: {first.task}",
-                         found="its worker was lost again and again" if first.lost else first.error,
-                         fix="The others are kept; the same command tries the rest again.")
+        progress.fail(ended.task, ended.why)

@@ -89,10 +89,10 @@ class LiveTable(Board):
 
 
 def epochs_done(folder: Path) -> int:
-    """Epochs that a task has finished, as its folder tells."""
+    """Epochs that a task has finished, as its folder tells; 0 while it cannot be read, as happens over a network."""
     try:
         return max(0, len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1)
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 

@@ -108,6 +108,8 @@ class OnRay:
             return Ended(task=task, error=error.cause or error)
         except _LOST as error:
             return Ended(task=task, error=error, lost=True)
+        except exceptions.RayError as error:  # an environment that cannot be set up, say
+            return Ended(task=task, error=error)
 
 
 def _listens(address: str | None) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_asc.data.dataset import TauDataset
-from edge_asc.errors import InputError
+from edge_asc.data.tau_layout import PUBLISHED
+from edge_asc.errors import InputError, RecipeError
 from edge_asc.lab.published import N_RUNS, TABLE4
 from edge_asc.lab.tasks import Task, data_fingerprint, single_member
 from edge_asc.train.recipe_parts import BlockMixing, Pruning
@@ -26,6 +27,7 @@ GRID: Mapping[str, tuple[Any, ...]] = {
     "architecture": tuple(TABLE4)}
 """What each of the paper's tables varies."""
 N_TRACKS_PER_LABEL = 4000
+_PAPERS_CLIPS = sum(PUBLISHED["train"].values()), sum(PUBLISHED["validation"].values())
 UNPRUNED = Pruning(initial_sparsity=0.0, final_sparsity=0.0)
 _WITH_SMOKE = ("training.batch_size=8", "training.learning_rate=1e-3", "training.final_learning_rate=1e-3",
                "training.norm_momentum=0.9", "training.windows_per_epoch=24", "training.balance=label")
@@ -77,7 +79,7 @@ def make_plan(dataset: str | Path, *, scale: str | float = 1.0, n_runs: int | No
     Raises:
         DatasetError: No data set in the published layout.
         InputError: An impossible scale or grid.
-        RecipeError: An impossible setting.
+        RecipeError: An impossible setting, or one that the laboratory does not train by.
     """
     root = Path(dataset).resolve()
     recipe = load_recipe("paper-model1")
@@ -92,17 +94,26 @@ def make_plan(dataset: str | Path, *, scale: str | float = 1.0, n_runs: int | No
         n_planned, data_share = max(_LEAST_RUNS, round(N_RUNS * root_of_scale)), root_of_scale
         n_tracks = max(1, round(n_tracks * root_of_scale))
     recipe = override(recipe, settings)
+    if recipe.quantization.enabled:
+        raise RecipeError("the laboratory does not train with int8's rounding",
+                          found=f"quantization.aware_epochs = {recipe.quantization.aware_epochs}", wanted="0",
+                          fix="Leave it out; `edge-asc train` can do it.")
+    clips = TauDataset.load(root)
     plan = Plan(base=single_member(recipe, dict(recipe.members).popitem()[1]), n_runs=n_runs or n_planned, dataset=root,
-                data_sha256=data_fingerprint(TauDataset.load(root)), data_share=data_share, n_tracks_per_label=n_tracks,
-                grid=varied)
-    return dataclasses.replace(plan, stamp=_stamp(plan, scale, settings))
+                data_sha256=data_fingerprint(clips), data_share=data_share, n_tracks_per_label=n_tracks, grid=varied)
+    return dataclasses.replace(plan, stamp=_stamp(plan, scale, settings, (len(clips.train), len(clips.validation))))
 
 
-def _stamp(plan: Plan, scale: str | float, settings: Sequence[str]) -> str:
-    """What differs from the paper, as one sentence; empty if nothing does."""
+def _stamp(plan: Plan, scale: str | float, settings: Sequence[str], n_clips: tuple[int, int]) -> str:
+    """What differs from the paper, as one sentence; empty if nothing does.
+
+    Args:
+        n_clips: In the training and in the validation split.
+    """
     paper, training = load_recipe("paper-model1").training, plan.base.training
     other_grids = [name for name in GRID if plan.grid[name] != GRID[name]]
     differences = {
+        f"another data set ({n_clips[0]} + {n_clips[1]} clips)": n_clips != _PAPERS_CLIPS,
         f"{training.epochs} of {paper.epochs} epochs": training.epochs != paper.epochs,
         f"{plan.n_runs} of {N_RUNS} runs": plan.n_runs != N_RUNS,
         f"{plan.data_share:.0%} of the clips": plan.data_share != 1,

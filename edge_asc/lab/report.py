@@ -87,14 +87,15 @@ def _friedman(judged: Judged) -> Section:
 
 def _rank_sums(judged: Judged) -> Section:
     rows = [[f"{test['first']} against {test['second']}", test["figure"].replace("_", " "), _short(test["rule"]),
-             f"{test['statistic']:g}", _p(test["p"]), _p(test["p_holm"]), _p(test["published_p"]),
-             f"{test['cliffs_delta']:+.2f}"] for test in judged["rank_sum"]]
+             f"{test['statistic']:g}", "exact" if test["is_exact"] else "normal", _p(test["p"]), _p(test["p_holm"]),
+             _p(test["published_p"]), f"{test['cliffs_delta']:+.2f}"] for test in judged["rank_sum"]]
     return Section(heading=f"{judged['title'].partition(':')[0]}: are two rows different?",
                    text="Two-sided Wilcoxon rank-sum tests; U of the first. Effect size: Cliff's delta, from -1 (the "
                         "first is always lower) to 1. p (Holm): corrected for the tests of this table under the same "
-                        f"rule. No p below {judged['least_p']:.2g} is possible with {judged['n_runs']} runs a side.",
-                   table=Table(columns=("rows", "figure", "epoch", "U", "p", "p (Holm)", "published p", "delta"),
-                               rows=rows))
+                        f"rule. Exact: no p below {judged['least_p']:.2g} is possible with {judged['n_runs']} runs a "
+                        "side. Normal: some figures are equal, and p is approximate.",
+                   table=Table(columns=("rows", "figure", "epoch", "U", "test", "p", "p (Holm)", "published p",
+                                        "delta"), rows=rows))
 
 
 def _p(value: float | str | None) -> str:

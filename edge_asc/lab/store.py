@@ -117,13 +117,12 @@ class Store:
         """Takes in what another store has and this one has not.
 
         Returns:
-            How many results were added, and how many tasks have another result in the other store (another machine
+            How many results were added, and how many tasks have other answers in the other store (another machine
             rounds differently); of those, this store's stays.
         """
         rows = list(other._rows())
         mine = {row.key: row for row in self._rows()}
-        n_other = sum(row.key in mine and (row.result, row.arrays) != (mine[row.key].result, mine[row.key].arrays)
-                      for row in rows)
+        n_other = sum(row.key in mine and not _same_answers(row, mine[row.key]) for row in rows)
         return self._append(rows), n_other
 
     def close(self) -> None:
@@ -132,7 +131,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path)
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA journal_mode=DELETE")  # hosts that share a file system cannot share a WAL
         connection.execute(_TABLE)
         return connection
 
@@ -216,7 +215,7 @@ class Store:
         if self.path.exists() and (stored is None or bad):
             aside = self.path.with_suffix(".damaged")
             self.path.replace(aside)
-            for ending in ("-wal", "-shm"):
+            for ending in ("-journal", "-wal", "-shm"):
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
             self.repaired.append(f"{self.path.name} was damaged (now {aside.name}) and made anew from its journal")
             stored = None
@@ -228,9 +227,21 @@ class Store:
             _insert(connection, [row for key, row in rows.items() if key not in (stored or {})])
 
 
-def open_store(out: Path, say: Callable[[str], None]) -> Store:
-    """The store of a laboratory folder; `say` is told what had to be mended."""
-    store = Store(out / "store.sqlite")
+def open_store(out: Path, say: Callable[[str], None], *, is_new_fine: bool = True) -> Store:
+    """The store of a laboratory folder.
+
+    Args:
+        say: Told what had to be mended.
+        is_new_fine: Whether a store is made where there is none.
+
+    Raises:
+        StoreError: There is none, or as for `Store`.
+    """
+    path = out / "store.sqlite"
+    if not is_new_fine and not path.exists() and not path.with_suffix(".jsonl").exists():
+        raise StoreError(f"no results in {out}", wanted=f"{path.name}, or its journal",
+                         fix="Name the folder that `edge-asc lab` was given as -o.")
+    store = Store(path)
     for sentence in store.repaired:
         say(f"the store was mended: {sentence}")
     return store
@@ -240,6 +251,14 @@ def _insert(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:
     with connection:
         connection.executemany(f"INSERT INTO results VALUES ({', '.join('?' * len(_COLUMNS))})",
                                [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
+
+
+def _same_answers(one: _Row, other: _Row) -> bool:
+    """Whatever the seconds that they took, and however their arrays were packed."""
+    if one.arrays == other.arrays:
+        return True
+    first, second = _outcome(one).arrays, _outcome(other).arrays
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def _outcome(row: _Row) -> Outcome:

@@ -44,15 +44,15 @@ def data_for(dataset: str | Path | None, *, scale: str | float, out: Path) -> Pa
     return shipped_dataset(out)
 
 
-def run_tables(names: Sequence[str], plan: Plan, executor: Executor, store: Store, *, out: Path, say: Say,
-               n_jobs: int | None = None, shown: bool = True, dry: bool = False) -> list[Judged]:
+def run_tables(names: Sequence[str], plan: Plan, executor: Executor | None, store: Store, *, out: Path, say: Say,
+               n_jobs: int | None = None, shown: bool = True) -> list[Judged]:
     """Runs some of the tables in one sweep and writes NAME.json, NAME.md and NAME.html of each.
 
     Args:
         names: Of `tables.TABLES`.
+        executor: Where tasks run; None only checks everything and says how much there is to do.
         n_jobs: Processes for features; None for one per core.
         shown: Whether progress goes to stderr.
-        dry: Only check everything and say how much there is to do.
 
     Raises:
         RecipeError: A row is impossible; nothing was trained.
@@ -64,7 +64,7 @@ def run_tables(names: Sequence[str], plan: Plan, executor: Executor, store: Stor
     missing = {task.key: task for task in tasks if task not in store}
     say(f"{len({task.key for task in tasks})} members, {len(missing)} of them not yet in the store: "
         f"{_work_in_words(missing.values(), plan)}")
-    if dry:
+    if executor is None:
         return []
     prepare(missing.values(), n_jobs=n_jobs, shown=shown)
     run_all(tasks, store, executor, folder=out / "tasks", shown=shown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_asc.bench.machine import cpu_model
 from edge_asc.data.dataset import TauDataset
 from edge_asc.data.folder_lock import sole_writer
 from edge_asc.data.tau_layout import CLIP_S, Clip
@@ -58,14 +60,10 @@ class Task:
     @property
     def key(self) -> str:
         """64 hex digits that name the task: SHA-256 of everything that shapes its result."""
-        recipe = self.recipe
-        shaping = recipe.to_json() | {"members": self.architecture}
-        del shaping["name"], shaping["description"]
-        # What is switched off has no influence, whatever its other settings say.
-        for part, is_on in (("pruning", recipe.pruning.enabled), ("augmentation", recipe.augmentation.enabled),
-                            ("block_mixing", recipe.block_mixing.n_tracks_per_label > 0)):
-            shaping[part] = shaping[part] if is_on else None
-        values = {"recipe": shaping, "seed": self.seed, "data": self.data_sha256, "data_share": self.data_share}
+        # What is as by default is left out, so that a key outlives settings that are yet to come.
+        shaping = {part: value for part, value in _shaping(self.recipe).items() if value != _BY_DEFAULT[part]}
+        values = {"architecture": self.architecture, "recipe": shaping, "seed": self.seed, "data": self.data_sha256,
+                  "data_share": self.data_share}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +95,26 @@ class Outcome:
     """`validation/last`, `validation/best_on_...`: float32 [n, n_labels]; `validation/truth`: int8 [n]; the same for
     `selection` where the recipe holds one out."""
     provenance: dict[str, Any] = field(repr=False)
-    """Versions, git state, machine."""
+    """Versions, git state, machine, device, threads."""
+
+
+def _shaping(recipe: Recipe) -> dict[str, Any]:
+    """By part: what is not as by default, or None where it is switched off, which no other setting then changes."""
+    is_on = {"pruning": recipe.pruning.enabled, "quantization": recipe.quantization.enabled,
+             "augmentation": recipe.augmentation.enabled, "block_mixing": recipe.block_mixing.n_tracks_per_label > 0}
+    found: dict[str, Any] = {}
+    for part, value in recipe.to_json().items():
+        if part in ("name", "description", "members"):
+            continue
+        if isinstance(value, dict):
+            value = {name: one for name, one in value.items() if one != _DEFAULTS[part][name]}
+        found[part] = value if is_on.get(part, True) else None
+    return found
+
+
+_DEFAULT = Recipe(name="", members=((MEMBER, "V(2,2,3,3)"),))
+_DEFAULTS = _DEFAULT.to_json()
+_BY_DEFAULT = _shaping(_DEFAULT)
 
 
 def single_member(recipe: Recipe, architecture: str) -> Recipe:
@@ -169,7 +186,8 @@ def prepare(tasks: Iterable[Task], *, n_jobs: int | None = None, shown: bool = F
 
 
 def fix_threads(n_threads: int) -> None:
-    """Has TensorFlow use so many threads for one operation and run one operation at a time.
+    """Has TensorFlow use so many threads for one operation, run one operation at a time, and leave a GPU's memory to
+    others until it needs it.
 
     Sums are split over threads, so the same seed gives the same bits only with the same number of them.
 
@@ -178,6 +196,7 @@ def fix_threads(n_threads: int) -> None:
     """
     from edge_asc.train.keras2 import tf
 
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # read when TensorFlow first uses a GPU
     try:
         tf.config.threading.set_intra_op_parallelism_threads(n_threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -225,7 +244,16 @@ def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outc
               "n_macs_nonzero": n_macs_nonzero, "seconds": seconds, "chosen_on": state["chosen_on"],
               "n_windows": training.n_windows * task.recipe.training.epochs,
               "figures": {rule: figures(arrays, rule) | {"epoch": state[rule]["epoch"]} for rule in rules}}
-    return Outcome(result=result, arrays=arrays, provenance=made_with() | {"node": platform.node()})
+    return Outcome(result=result, arrays=arrays, provenance=made_with() | {"node": platform.node(), **_computed_on()})
+
+
+def _computed_on() -> dict[str, Any]:
+    """What rounding depends on, besides versions."""
+    from edge_asc.train.keras2 import tf
+
+    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in tf.config.get_visible_devices("GPU")]
+    return {"device": ", ".join(gpus) or cpu_model(), "threads": tf.config.threading.get_intra_op_parallelism_threads()}
 
 
 def figures(arrays: Mapping[str, npt.NDArray[Any]], rule: str) -> dict[str, dict[str, float]]:

@@ -59,6 +59,14 @@ def test_stores_are_merged(swept: Path, tmp_path: Path) -> None:
     assert edge_asc("lab", "merge", tmp_path, swept).stdout == f"{swept}: 0 results taken in\n"
 
 
+def test_a_folder_without_results_is_refused_and_left_alone(swept: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "new").mkdir()
+    assert_one_error(edge_asc("lab", "results", tmp_path / "wrong"), "no results in", "store.sqlite")
+    assert_one_error(edge_asc("lab", "merge", tmp_path / "new", swept, tmp_path / "wrong"), "no results in")
+    assert [path.name for path in tmp_path.glob("**/*")] in (["wrong", "new"], ["new", "wrong"])
+
+
 def test_bad_input_is_one_line_and_nothing_is_trained(sounds: Path, tmp_path: Path) -> None:
     arguments = ["lab", "table1", sounds, "-o", tmp_path / "out"]
     assert_one_error(edge_asc(*arguments, "--grid", "n_mels=8", env=tiny_sweep.TERMINAL),

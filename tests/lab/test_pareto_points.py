@@ -15,11 +15,12 @@ from edge_asc.audit import member_sizes
 from edge_asc.bundle import Bundle, NewMember
 from edge_asc.errors import InputError, OverBudgetError, TrainingError
 from edge_asc.lab.pareto.experiment import Front, judge
+from edge_asc.lab.pareto.part import Part
 from edge_asc.lab.pareto.pick import limits, pick
 from edge_asc.lab.pareto.points import grow, measure, points
 from edge_asc.lab.pareto.pool import Entry, Pool, load_pool
 from edge_asc.lab.pareto.report import section, summary
-from edge_asc.lab.pareto.rulers import Part, find_rulers
+from edge_asc.lab.pareto.rulers import find_rulers
 from edge_asc.lab.tasks import single_member
 from edge_asc.train.converted import Converted
 from edge_asc.train.recipes import override

@@ -9,7 +9,8 @@ import pytest
 from edge_asc.audit import COUNTS, MEASURES, audit_bundle, member_sizes, parse_budgets
 from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError, MissingDependencyError, OverBudgetError
-from edge_asc.lab.pareto.rulers import Part, find_rulers
+from edge_asc.lab.pareto.part import Part
+from edge_asc.lab.pareto.rulers import find_rulers
 from firmware_export.boards.board import find_board
 from firmware_export.boards.fitting import CODE_BYTES, STACK_BYTES
 from firmware_export.export import export_bundle

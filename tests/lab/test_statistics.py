@@ -54,6 +54,16 @@ def test_rank_sum_is_exact_for_few_runs() -> None:
     assert least_p(10) == pytest.approx(2 / 184756)
 
 
+def test_rank_sum_of_ten_runs_is_exact_unless_some_are_equal() -> None:
+    assert rank_sum(range(10), range(10, 20)).p == pytest.approx(least_p(10))
+    # Two orders of 184756 have a U of at most 1, and as many the largest ones.
+    found = rank_sum([*range(9), 10], [9, *range(11, 20)])
+    assert (found.statistic, found.is_exact, found.p) == (1, True, pytest.approx(4 / 184756))
+    tied = rank_sum(range(10), range(9, 19))
+    assert not tied.is_exact
+    assert tied.p == stats.mannwhitneyu(range(10), range(9, 19), method="asymptotic").pvalue
+
+
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=12), st.lists(st.integers(0, 50), min_size=2, max_size=12))
 def test_cliffs_delta_counts_who_beats_whom(first: list[int], second: list[int]) -> None:
     wins = sum((a > b) - (a < b) for a in first for b in second)

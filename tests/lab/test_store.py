@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import sqlite3
 import tempfile
@@ -51,6 +52,26 @@ def test_what_was_added_or_merged_first_stays(mine: list[int], others: list[int]
             assert same(again.get(task), outcome)
         again.close()
         other.close()
+
+
+def test_other_seconds_are_no_other_answers(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one.sqlite", [1, 2]), Store(tmp_path / "other.sqlite")
+    for seed, skill in ((1, 1.0), (2, 2.0)):
+        found = fakes.outcome(fakes.task(seed), skill=skill)
+        other.add(fakes.task(seed), dataclasses.replace(found, result=found.result | {"seconds": 99.0}))
+    assert one.merge(other) == (0, 1)
+
+
+def test_a_store_of_an_older_version_leaves_its_write_ahead_log(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store.sqlite", [1])
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    assert len(Store(store.path)) == 1
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
 
 
 @settings(max_examples=40)

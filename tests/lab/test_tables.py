@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_asc.data.tau_layout import LABEL_OF_SCENE, PUBLISHED, clip_filename
 from edge_asc.errors import InputError, RecipeError, StoreError
 from edge_asc.lab import published
 from edge_asc.lab.judged import judge
@@ -20,7 +21,7 @@ from edge_asc.lab.tasks import single_member
 from edge_asc.spec import LABELS
 from edge_asc.train.metrics import score
 from edge_asc.train.recipes import load_recipe, override
-from tests.data.tiny_tau import write_tiny
+from tests.data.tiny_tau import write_tables, write_tiny
 from tests.lab import fakes
 
 pytestmark = pytest.mark.train
@@ -99,7 +100,7 @@ def test_contrasts_are_those_of_the_paper(tmp_path: Path) -> None:
     tests = judge(table, store)["rank_sum"]
     assert [(test["first"], test["second"]) for test in tests if test["rule"] == "last"] == [
         ("V(2,2,3,3)", "V(0,0,1,1)"), ("V(2,2,3,3)", "V(4,4,5,5)"), ("I(1,0,1)", "I(2,1,2)"), ("I(1,0,1)", "I(3,2,3)")]
-    assert all(test["p"] >= 0.1 - 1e-9 and test["p_holm"] >= test["p"] for test in tests)
+    assert all((test["p"] >= 0.1 - 1e-9 or not test["is_exact"]) and test["p_holm"] >= test["p"] for test in tests)
 
 
 def test_every_form_of_the_report_shows_both_and_the_stamp(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_every_form_of_the_report_shows_both_and_the_stamp(tmp_path: Path) -> No
     markdown, html = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
     for text in markdown, html:
         for part in ("SCALED (smoke)", "0.9090 ± 0.0020", "119758", "467.8", "Model 4, pruned", "Cliff", "optimistic",
-                     "0.0025", "No p below 0.33"):
+                     "0.0025", "no p below 0.33"):
             assert part in text
     assert "data:image/png" in html
     assert json.loads((tmp_path / "report.json").read_text())["tables"] == json.loads(json.dumps(judged))
@@ -145,20 +146,35 @@ def test_impossible_rows_are_refused_by_name(name: str, grid: dict[str, tuple[ob
         lay_out(name, full(grid={**GRID, **grid}))
 
 
+def test_the_paper_in_full_has_no_stamp(tmp_path: Path) -> None:
+    rows = {split: [(clip_filename(next(scene for scene, of in LABEL_OF_SCENE.items() if of == label), "lyon",
+                                   10 * number + LABELS.index(label), segment), label)
+                    for label, n_clips in PUBLISHED[split].items() for segment in range(n_clips)]
+            for number, split in enumerate(("train", "validation"))}
+    write_tables(tmp_path, rows["train"], rows["validation"])
+    (tmp_path / "audio").mkdir()
+    for name, _ in rows["train"] + rows["validation"]:
+        (tmp_path / name).touch()
+    assert make_plan(tmp_path).stamp == ""
+
+
 def test_plans(tmp_path: Path) -> None:
     write_tiny(tmp_path, clip_s=0.1)
     plan = make_plan(tmp_path)
-    assert (plan.stamp, plan.n_runs, plan.base.training.epochs) == ("", 10, 400)
+    assert plan.stamp == ("SCALED (1.0): another data set (6 + 6 clips). These figures are not the paper's experiment.")
+    assert (plan.n_runs, plan.base.training.epochs) == (10, 400)
     assert keys(lay_out("table4", plan)) == keys(lay_out("table4", full(data_sha256=plan.data_sha256)))
     plan = make_plan(tmp_path, scale=0.125, grid=["architecture=V(0,0,1,1), I(1,0,1)", "n_fft=2048"])
     assert (plan.n_runs, plan.base.training.epochs, plan.data_share, plan.n_tracks_per_label) == (5, 200, 0.5, 2000)
     assert plan.grid["architecture"] == ("V(0,0,1,1)", "I(1,0,1)")
-    assert plan.stamp == ("SCALED (0.125): 200 of 400 epochs, 5 of 10 runs, 50% of the clips, 2000 of 4000 mixed "
-                          "tracks per label, another grid of n_fft and architecture. These figures are not the paper's "
-                          "experiment.")
+    assert plan.stamp == ("SCALED (0.125): another data set (6 + 6 clips), 200 of 400 epochs, 5 of 10 runs, 50% of the "
+                          "clips, 2000 of 4000 mixed tracks per label, another grid of n_fft and architecture. These "
+                          "figures are not the paper's experiment.")
     assert make_plan(tmp_path, scale="smoke").base.training.epochs == 3
     assert make_plan(tmp_path, n_runs=2, settings=["training.l2=0.0"]).stamp.startswith(
-        "SCALED (1.0): 2 of 10 runs, training.l2=0.0.")
+        "SCALED (1.0): another data set (6 + 6 clips), 2 of 10 runs, training.l2=0.0.")
+    with pytest.raises(RecipeError, match=r"int8's rounding; found quantization\.aware_epochs = 20"):
+        make_plan(tmp_path, settings=["quantization.aware_epochs=20"])
     for bad in ("0", "1.5", "tiny"):
         with pytest.raises(InputError, match="impossible scale"):
             factor(bad)

@@ -14,7 +14,7 @@ from edge_asc.errors import InputError, RecipeError
 from edge_asc.lab.tasks import Task, check, data_fingerprint, run_task, single_member, thinned
 from edge_asc.spec import LABELS
 from edge_asc.train.metrics import score
-from edge_asc.train.recipes import override
+from edge_asc.train.recipes import load_recipe, override
 from tests.data.tiny_tau import write_tiny
 from tests.lab import fakes
 from tests.train import tiny_sounds
@@ -39,6 +39,13 @@ def test_the_key_is_of_what_shapes_the_result_and_of_nothing_else() -> None:
     assert len({one.key for one in [task, *others]}) == 1 + len(others)
     unpruned = changed(task, "pruning.final_sparsity=0.0", "pruning.initial_sparsity=0.0")
     assert unpruned.key == changed(unpruned, "pruning.begin_epoch=7").key != task.key
+
+
+def test_keys_stay_what_they_are() -> None:
+    task = fakes.task(recipe=single_member(load_recipe("paper-model1"), "V(2,2,3,3)"))
+    assert task.key == "4f30381d26a405b4e70e6d10305ffe3a6d1b1504a88535a4fe64f355dea988b4"
+    mixed = changed(task, "block_mixing.n_tracks_per_label=3", "training.l2=0.0")
+    assert mixed.key == "c0f11c9aca0b399f78d29c275cd0ba3d654a04f6d87649a5d26cb6b6e656192f"
 
 
 @pytest.mark.parametrize(("setting", "architecture", "message"), [

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_asc.bundle import NewMember, save_bundle
 from edge_asc.errors import MissingDependencyError, VerificationError
-from edge_asc.lab.pareto.rulers import Part
+from edge_asc.lab.pareto.part import Part
 from edge_asc.runtime import record_golden
 from edge_asc.spec import LABELS, FeatureSpec
 from firmware_export.boards.board import Need, find_board

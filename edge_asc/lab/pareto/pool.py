@@ -15,7 +15,8 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ import numpy as np
 from edge_asc.atomic import replacing, write_bytes, write_text
 from edge_asc.audit import member_sizes
 from edge_asc.bundle import NewMember
-from edge_asc.errors import TrainingError
-from edge_asc.lab.pareto.rulers import Part
+from edge_asc.errors import RecipeError, TrainingError
+from edge_asc.lab.pareto.part import Part
 from edge_asc.lab.pareto.selection import Judge
 from edge_asc.lab.tasks import Arrays, Task
 from edge_asc.runtime.interpreter import InterpretedMember
@@ -112,6 +113,14 @@ class PoolMaker:
         self._representative: Float32 | None = None
         self._entries: dict[str, Entry] = {}
 
+    def take_earlier(self, like: Task) -> None:
+        """Members that this folder lists already and that were held out the same windows as that task; those whose
+        files and networks are gone are left out."""
+        for task in _listed(self._folder):
+            if _splits_of(task) == _splits_of(like):
+                with suppress(TrainingError):
+                    self._entries[task.key] = self._entry(replace(task, dataset=like.dataset))
+
     def take(self, tasks: Iterable[Task]) -> Pool:
         """Converts what is new, and returns all that was ever taken; `pool.json` lists it.
 
@@ -166,6 +175,21 @@ class PoolMaker:
         windows = {SELECTION: self._splits.selection, VALIDATION: self._splits.validation}
         return {split: np.stack([member.probabilities(window) for chunk in clamped_chunks(each, self._splits.spec)
                                  for window in chunk]) for split, each in windows.items() if each is not None}
+
+
+def _listed(folder: Path) -> list[Task]:
+    """The tasks of `pool.json`; none where it is not there or not readable."""
+    try:
+        about = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
+        return [Task.from_json(values) for values in about["tasks"]]
+    except (*_DAMAGE, RecipeError):
+        return []
+
+
+def _splits_of(task: Task) -> tuple[Any, ...]:
+    """What decides which windows are held out, and how they look."""
+    recipe = task.recipe
+    return task.data_sha256, task.data_share, recipe.features, recipe.seed, recipe.training.selection_fraction
 
 
 def load_pool(folder: Path) -> Pool:

@@ -28,7 +28,7 @@ def section(front: Front, *, stamp: str = "", commands: tuple[str, ...] = ()) ->
                      describe(front.pool, point.members), point.variant, f"{point.validation.macro_accuracy:.3f}",
                      f"{spread.low:.3f} to {spread.high:.3f}", f"{point.validation.log_loss:.3f}",
                      f"{point.selection.macro_accuracy:.3f}"])
-    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front),
+    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front), _failed(front),
                                    "A percentage behind a member is the share of zeros in its kernels."]))
     return Section(heading=TITLE, text=text, table=Table(columns=[*front.rulers, *_COLUMNS], rows=rows),
                    pictures=[Picture(png=picture(front), caption="Ensembles (grey), and those that none beats on the "
@@ -71,6 +71,10 @@ def axis(name: str) -> str:
 def in_words(name: str, value: int) -> str:
     """A cost by that ruler as people read it."""
     return amount(value, (COUNTS | MEASURES)[name][1])
+
+
+def _failed(front: Front) -> str:
+    return f"Not in it, because training failed: {'; '.join(front.failed)}." if front.failed else ""
 
 
 def _judged(front: Front) -> str:

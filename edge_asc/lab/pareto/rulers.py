@@ -8,36 +8,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from edge_asc.audit import COUNTS, MEASURES, MemberSizes, sum_sizes
+from edge_asc.audit import COUNTS, MEASURES, sum_sizes
 from edge_asc.errors import InputError
+from edge_asc.lab.pareto.firmware import FirmwareRuler, Instructions, Planner
+from edge_asc.lab.pareto.part import Part
 from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.spec import FeatureSpec
 
 N_ROUNDS = 25
 """Of the latency: every member once a round, the median counts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A member in one variant."""
-
-    name: str
-    """The same in every variant."""
-    architecture: str
-    variant: str
-    data: bytes
-    """The .tflite file."""
-    sizes: MemberSizes
-
-    @property
-    def precision(self) -> str:
-        """Sparse and dense files of one precision are one network once they are loaded."""
-        return self.variant.partition("-")[0]
 
 
 class Ruler(Protocol):
@@ -74,8 +57,6 @@ def find_rulers(names: Sequence[str], *, spec: FeatureSpec, board: str | None = 
         InputError: An unknown ruler or board.
         MissingDependencyError: A ruler needs programs that are not installed.
     """
-    from edge_asc.lab.pareto.firmware import FirmwareRuler, Instructions, Planner
-
     planner = Planner(spec=spec, board=board)
     made: dict[str, Ruler] = {}
     for name in dict.fromkeys(names):

@@ -8,13 +8,14 @@ from.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 
 from edge_asc.errors import InputError, OverBudgetError
+from edge_asc.lab.engine import Ended
 from edge_asc.lab.pareto.pool import Pool, PoolMaker
 from edge_asc.lab.pareto.rulers import Ruler
 from edge_asc.lab.pareto.space import Kind, Space, require_possible, task_of, widened
@@ -77,30 +78,32 @@ class Search:
 
     @property
     def n_done(self) -> int:
-        """Trials that have a result, or were found not to fit the board."""
+        """Trials that have a result, failed in training, or were found not to fit the board."""
         return len(self._done())
 
-    def run(self, n_trials: int, *, maker: PoolMaker, train: Callable[[list[Task]], None], n_side_by_side: int,
-            notify: Callable[[str], None]) -> None:
+    def run(self, n_trials: int, *, maker: PoolMaker, train: Callable[[list[Task]], Mapping[str, Ended]],
+            n_side_by_side: int, notify: Callable[[str], None]) -> None:
         """Tries on until so many trials are done in all.
 
         Args:
             maker: Takes what was trained.
-            train: Trains the tasks that the store does not know.
+            train: Trains the tasks that the store does not know, and returns those that failed, by key.
             n_side_by_side: Trials that are proposed and trained together.
         """
         while (n_left := n_trials - self.n_done) > 0:
             proposals = [self.ask() for _ in range(min(n_side_by_side, n_left))]
             tasks = [proposal.task for proposal in proposals]
-            train(tasks)
-            pool = maker.take(tasks)
+            failed = train(tasks)
+            pool = maker.take(task for task in tasks if task.key not in failed)
             for proposal in proposals:
-                said = self._tell(proposal, pool)
+                ended = failed.get(proposal.task.key)
+                said = self._refuse(proposal, ended.why) if ended else self._tell(proposal, pool)
                 notify(f"trial {self.n_done} of {n_trials}: {proposal}: {said}")
 
     def tasks(self) -> list[Task]:
-        """Those of all trials that are done."""
-        return [Task.from_json(json.loads(trial.user_attrs[_TASK])) for trial in self._done()]
+        """Those of all trials that are done and were trained."""
+        return [Task.from_json(json.loads(trial.user_attrs[_TASK])) for trial in self._done()
+                if _TASK in trial.user_attrs]
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
         return [trial for trial in self._study.trials
@@ -137,12 +140,16 @@ class Search:
         try:
             costs = [ruler.ensemble([part]) for ruler in self._rulers]
         except OverBudgetError as error:
-            trial.set_user_attr(_REFUSED, str(error))
-            self._study.tell(trial, state=_State.FAIL)
-            return str(error)
+            return self._refuse(proposal, str(error))
         self._study.tell(trial, [accuracy, *costs])
         figures = ", ".join(f"{ruler.name} {cost}" for ruler, cost in zip(self._rulers, costs, strict=True))
         return f"macro accuracy {accuracy:.3f} on the selection split, {figures}"
+
+    def _refuse(self, proposal: Proposal, why: str) -> str:
+        """Done, without a result: the same again would end the same way."""
+        proposal.trial.set_user_attr(_REFUSED, why)
+        self._study.tell(proposal.trial, state=_State.FAIL)
+        return why
 
     def _corners(self) -> list[Kind]:
         """The smallest member of each family, pruned the most: what is possible there is possible everywhere."""

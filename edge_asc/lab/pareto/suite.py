@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_asc.atomic import write_text
-from edge_asc.lab.engine import Executor, run_all, task_folder
+from edge_asc.lab.engine import Ended, Executor, run_missing, task_folder
 from edge_asc.lab.pareto.experiment import POOL, Front, lay_out, run_pareto
 from edge_asc.lab.pareto.plot import write_plot
 from edge_asc.lab.pareto.report import TITLE, section
@@ -39,7 +39,7 @@ def pool_folder(out: Path) -> Path:
 
 
 def check(plan: Plan, scale: str | float, store: Store, *, n_threads: int) -> tuple[int, int]:
-    """Refuses now what `run_default` would refuse after the tables have been trained for days.
+    """Refuses now what `run_default` would refuse after the tables have been trained for days; decodes no sound.
 
     Returns:
         How many members the front has, and how many of them are not in the store.
@@ -49,7 +49,7 @@ def check(plan: Plan, scale: str | float, store: Store, *, n_threads: int) -> tu
     """
     fix_threads(n_threads)
     base = plan.task(V, seed=0, pruned=True)
-    tasks, _ = lay_out(space_for(scale), base)
+    tasks = lay_out(space_for(scale), base)
     return len(tasks), sum(task not in store for task in tasks)
 
 
@@ -75,9 +75,10 @@ def run(space: Space, plan: Plan, make_executor: Callable[[], Executor], store: 
     Raises:
         As `run_pareto`.
     """
-    def train(tasks: list[Task]) -> None:
-        if any(task not in store for task in tasks):
-            run_all(tasks, store, make_executor(), folder=out / "tasks", shown=shown)
+    def train(tasks: list[Task]) -> dict[str, Ended]:
+        if all(task in store for task in tasks):
+            return {}
+        return run_missing(tasks, store, make_executor(), folder=out / "tasks", shown=shown)
 
     def model_path(task: Task) -> Path:
         return task_folder(out / "tasks", task) / f"{LAST}.keras"
