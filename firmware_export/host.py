@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_asc.bundle import Bundle
-from edge_asc.errors import MissingDependencyError, VerificationError
+from edge_asc.errors import InputError, MissingDependencyError, VerificationError
 from firmware_export.emit.model import config_header, data_source
 from firmware_export.export import C, planned, read_networks
 from firmware_export.planning.plan import HOST
@@ -24,16 +25,21 @@ def network_sources() -> list[Path]:
     return [path for path in sorted(C.glob("asc_*.c")) if not path.name.startswith(("asc_fft", "asc_frontend"))]
 
 
-def find_compiler() -> str:
-    """The path of this machine's C compiler: $CC, or the first of cc, gcc and clang.
+def find_compiler() -> list[str]:
+    """The command of this machine's C compiler: $CC, which may be several words, or the first of cc, gcc and clang.
 
     Raises:
+        InputError: CC is no command.
         MissingDependencyError: There is none.
     """
-    asked = os.environ.get("CC")
-    for name in (asked,) if asked else ("cc", "gcc", "clang"):
+    asked = os.environ.get("CC", "").strip()
+    try:
+        commands = [shlex.split(asked)] if asked else [["cc"], ["gcc"], ["clang"]]
+    except ValueError as error:
+        raise InputError(f"CC={asked} is no command", found=error, wanted="a C compiler, such as CC=clang") from error
+    for name, *arguments in commands:
         if path := shutil.which(name):
-            return path
+            return [path, *arguments]
     raise MissingDependencyError(f"there is no C compiler ({asked or 'cc, gcc or clang'})",
                                  fix="Run: sudo apt install gcc libc6-dev")
 
@@ -45,11 +51,11 @@ def compile_library(bundle: Bundle, out: Path, *, variant: str, flags: Sequence[
         bundle: What to compile.
         out: The library to write; the folder must exist.
         variant: An int8 variant.
-        flags: What the compiler may use of the processor.
+        flags: What the compiler may use of the processor, and other flags that override the usual ones.
 
     Raises:
         ModelFileError: A member has something that the C code has not, or members disagree.
-        MissingDependencyError: There is no compiler.
+        InputError, MissingDependencyError: There is no compiler.
         VerificationError: The C does not compile.
     """
     compiler = find_compiler()
@@ -60,12 +66,13 @@ def compile_library(bundle: Bundle, out: Path, *, variant: str, flags: Sequence[
         (folder / "asc_model_data.c").write_text(
             data_source(members, labels=bundle.labels, provenance=origin, for_host=True))
         sources = [*network_sources(), *_PORT.glob("*.c"), folder / "asc_model_data.c"]
-        command = [compiler, *_FLAGS, *flags, f"-I{C}", f"-I{folder}", *map(str, sources), "-o", str(out)]
+        command = [*compiler, *_FLAGS, *flags, f"-I{C}", f"-I{folder}", *map(str, sources), "-o", str(out)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise VerificationError(f"{compiler} cannot be run", found=error.strerror) from error
+            raise VerificationError(f"{compiler[0]} cannot be run", found=error.strerror) from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        raise VerificationError(f"{compiler} does not compile the networks", found=" | ".join(lines[:3]) or "nothing",
+        raise VerificationError(f"{shlex.join(compiler)} does not compile the networks",
+                                found=" | ".join(lines[:3]) or "nothing",
                                 fix="Choose another compiler with CC=..., or an interpreter with --engine litert.")

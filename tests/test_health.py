@@ -57,9 +57,11 @@ def test_notifier_speaks_to_a_real_socket(systemd: Systemd) -> None:
     notifier.ready()
     notifier.alive()
     notifier.status("listening, ünïcode")
+    notifier.take_time("compiling")
     notifier.stopping()
     notifier.close()
-    assert systemd.listen() == ["READY=1", "WATCHDOG=1", "STATUS=listening, ünïcode", "STOPPING=1"]
+    assert systemd.listen() == ["READY=1", "WATCHDOG=1", "STATUS=listening, ünïcode",
+                                "STATUS=compiling\nEXTEND_TIMEOUT_USEC=1800000000", "STOPPING=1"]
 
 
 def test_notifier_survives_a_manager_that_is_gone(systemd: Systemd, tmp_path: Path) -> None:

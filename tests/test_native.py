@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +18,9 @@ from edge_asc.bundle import Bundle, shipped_bundle
 from edge_asc.errors import InputError, MissingDependencyError, VerificationError
 from edge_asc.quantization import quantize
 from edge_asc.runtime import NATIVE, Ensemble, find_engine, load_ensemble, processor, verify_bundle
-from edge_asc.runtime.library_cache import cache_folder, find_library, keep_library
+from edge_asc.runtime.library_cache import cache_folder, find_library, keep_library, library_key
 from firmware_export.export import read_networks
+from firmware_export.host import find_compiler
 from firmware_export.proof.judge import member_outputs
 from tests.conftest import require_program
 from tests.program import BUNDLE, assert_one_error, edge_asc, environment
@@ -146,10 +151,55 @@ def test_a_compiler_that_fails_is_quoted(cache: Path, tmp_path: Path) -> None:
     compiler = tmp_path / "cc"
     compiler.write_text("#!/bin/sh\necho asc.c:1: error: no such thing >&2\nexit 1\n")
     compiler.chmod(0o755)
-    for value, message in ((str(compiler), "error: no such thing"), ("no-such-compiler", "no-such-compiler")):
-        done = edge_asc("verify", BUNDLE, "--engine", NATIVE, env=environment(CC=value))
-        done.stderr = done.stderr.partition("once\n")[2]
-        assert_one_error(done, message)
+    done = edge_asc("verify", BUNDLE, "--engine", NATIVE, env=environment(CC=str(compiler)))
+    done.stderr = done.stderr.partition("once\n")[2]
+    assert_one_error(done, "error: no such thing")
+    assert list(cache.iterdir()) == []
+    for value, message in (("no-such-compiler", "no-such-compiler"), ("'half a quote", "is no command")):
+        assert_one_error(edge_asc("verify", BUNDLE, "--engine", NATIVE, env=environment(CC=value)), message)
+
+
+def test_a_compiler_may_be_several_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "env -i 'PATH=/usr/bin' gcc")
+    path, *arguments = find_compiler()
+    assert (Path(path).name, arguments) == ("env", ["-i", "PATH=/usr/bin", "gcc"])
+
+
+def test_systemd_is_asked_for_time_before_anything_is_compiled(cache: Path, tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        done = edge_asc("listen", "--stdin", "--bundle", BUNDLE, "--engine", NATIVE, stdin=subprocess.DEVNULL,
+                        env=environment(CC=str(compiler), NOTIFY_SOCKET=str(tmp_path / "notify")))
+        assert done.returncode == 1
+        assert systemd.recv(4096).decode().startswith(f"STATUS=compiling {BUNDLE}")
+    assert "does not compile" in done.stderr
+
+
+MISCOMPILER = """#!{python}
+import os, pathlib, re, sys
+
+data = pathlib.Path(next(each for each in sys.argv if each.endswith("asc_model_data.c")))
+if "-DASC_PLAIN_C=1" not in sys.argv:
+    head, name, tail = data.read_text().rpartition("_bias[3] = {{")
+    assert name
+    data.write_text(head + name + re.sub(r"-?[0-9]+", lambda bias: str(int(bias[0]) + {error}), tail, count=1))
+os.execvp("gcc", ["gcc", *sys.argv[1:]])
+"""
+
+
+def test_what_is_only_nearly_right_is_not_kept(cache: Path, bundle: Bundle, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logit that is off by less than the golden clip's tolerance."""
+    compiler = tmp_path / "cc"
+    compiler.write_text(MISCOMPILER.format(python=sys.executable, error=300))
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(VerificationError, match=r"does not compute what plain C does.*the same bits"):
+        load_ensemble(bundle, engine=NATIVE)
     assert list(cache.iterdir()) == []
 
 
@@ -158,6 +208,31 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, bundle: Bundle, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"no place for its compiled networks.*XDG_CACHE_HOME=FOLDER"):
         load_ensemble(bundle, engine=NATIVE)
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError, match=r"no place for its compiled networks.* CACHE_DIRECTORY=FOLDER"):
+        load_ensemble(bundle, engine=NATIVE)
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(InputError, match=r"found a user without a home folder.*XDG_CACHE_HOME=FOLDER"):
+        cache_folder()
+
+
+@pytest.mark.parametrize("package", ["firmware_export", "edge_asc.tflite_file"])
+def test_other_sources_are_another_library(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    def key() -> str:
+        return library_key(bundle, "int8-sparse", processor="this one", flags=())
+
+    before, read = key(), Path.read_bytes
+    folder = Path(str(importlib.import_module(package).__file__)).parent
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read(self) + b"#" * (folder in self.parents))
+    assert key() != before
 
 
 def test_systemd_says_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +248,19 @@ def test_only_the_newest_libraries_are_kept(cache: Path) -> None:
     assert find_library("key0") is None
     assert find_library("key11")
     assert len(list(cache.iterdir())) == 8
+    for number in range(8):
+        os.utime(next(cache.glob(f"key{number + 4}-*")), (2**32, 2**32))
+    assert find_library("key11")
+    kept = keep_library("new", b"written while the clock is behind")
+    assert kept.exists()
+    assert len(list(cache.iterdir())) == 8
+
+
+def test_two_processes_may_tidy_up_at_once(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    gone = cache / "key-gone.so"
+    gone.symlink_to(cache / "nothing")  # as seen between the list and the look
+    assert keep_library("key", b"library").exists()
 
 
 def test_the_real_program_needs_no_interpreter(native: Ensemble, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from typing import Any
 import edge_asc
 from edge_asc.bundle import Bundle
 from edge_asc.errors import EdgeAscError
-from edge_asc.runtime import ENGINES, INTERPRETERS, NATIVE, find_engine
-from firmware_export.host import find_compiler
+from edge_asc.runtime import ENGINES, INTERPRETERS, find_engine
 
 ROOT = Path(edge_asc.__file__).parents[1]
 NO_DELEGATE = ", no delegate"
@@ -101,10 +100,10 @@ def contestant(engine: Engine, bundle: Bundle, *, variant: str, n_threads: int =
 
 
 def _missing(engine: str, python: str) -> str:
-    """Why an engine cannot be used by a Python; empty if it can."""
+    """Why an engine cannot be used by a Python; empty if it can, or if only a worker can tell (see `find_engine`)."""
     if python == sys.executable:
         try:
-            find_compiler() if engine == NATIVE else find_engine(engine)
+            find_engine(engine)
         except EdgeAscError as error:
             return str(error)
         return ""

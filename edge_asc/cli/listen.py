@@ -90,7 +90,7 @@ def command(context: click.Context, /, mic: bool, device: str | None, path: str 
         settings["decide.each_hop"] = False
     config = load_config(config_path, settings)
     ensemble = load(config.listen.bundle, variant=config.listen.variant, engine=config.listen.engine,
-                    n_threads=config.listen.n_threads, public_key=config.listen.public_key)
+                    n_threads=config.listen.n_threads, public_key=config.listen.public_key, notify=_note_to_systemd)
     if verbose:
         note(ensemble.description)
     source, counts = _source(config, mic=mic, path=path, realtime=realtime, rate_hz=ensemble.features.sample_rate_hz,
@@ -104,6 +104,16 @@ def command(context: click.Context, /, mic: bool, device: str | None, path: str 
     if verbose and latencies_ms:
         note(f"{len(latencies_ms)} windows, latency median {latencies_ms[len(latencies_ms) // 2]:.1f} ms, "
              f"largest {latencies_ms[-1]:.1f} ms")
+
+
+def _note_to_systemd(message: str) -> None:
+    """What is said while networks load: they may be compiled, for longer than the unit's TimeoutStartSec."""
+    from edge_asc.listen.health import Notifier
+
+    note(message)
+    notifier = Notifier()
+    notifier.take_time(message)
+    notifier.close()
 
 
 def _given_options(context: click.Context) -> dict[str, Any]:

@@ -16,6 +16,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 ENGINES = ("auto", "litert", "tflite-runtime", "native")
 
 
+def note(message: str) -> None:
+    """Say something on standard error that is not a result."""
+    click.echo(f"edge-asc: {message}", err=True)
+
+
 def engine_option(command: Command) -> Command:
     """--engine."""
     return click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
@@ -47,15 +52,10 @@ def ensemble_options(command: Command) -> Command:
 
 
 def load(bundle_path: str | Path | None, *, variant: str | None, engine: str, n_threads: int,
-         public_key: str | Path | None = None) -> Ensemble:
+         public_key: str | Path | None = None, notify: Callable[[str], None] = note) -> Ensemble:
     """The ensemble that `ensemble_options` asked for."""
     from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.runtime import load_ensemble
 
     bundle = Bundle.load(bundle_path or shipped_bundle(), public_key=public_key)
-    return load_ensemble(bundle, variant=variant, engine=engine, n_threads=n_threads, notify=note)
-
-
-def note(message: str) -> None:
-    """Say something on standard error that is not a result."""
-    click.echo(f"edge-asc: {message}", err=True)
+    return load_ensemble(bundle, variant=variant, engine=engine, n_threads=n_threads, notify=notify)

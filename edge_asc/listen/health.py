@@ -23,6 +23,8 @@ from edge_asc.listen.sinks.base import Health
 
 FLOWING_S = 3.0
 """Sound flows when a block came within this time."""
+LONG_START_S = 1800
+"""What a service gets to start with, instead of its unit's TimeoutStartSec, once it has said that it takes time."""
 CLIPPED = 0.9999
 """A sample at or beyond this is at the end of the scale: the largest of 16 bits is 0.99997."""
 _SMOOTHING_S = 1.0
@@ -53,6 +55,10 @@ class Notifier:
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
         self._send(f"STATUS={text}")
+
+    def take_time(self, text: str) -> None:
+        """A status, and the request for more time to start: what follows may be long on a small machine."""
+        self._send(f"STATUS={text}\nEXTEND_TIMEOUT_USEC={LONG_START_S * 1_000_000}")
 
     def stopping(self) -> None:
         """The end has begun."""

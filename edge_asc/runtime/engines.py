@@ -16,31 +16,26 @@ ENGINES = (*INTERPRETERS, NATIVE)
 
 _INSTALL = {"litert": "Run: pip install ai-edge-litert (64-bit machines)",
             "tflite-runtime": "Run: pip install 'edge-asc[tflite-runtime]' (Python 3.11 and NumPy 1; 32-bit ARM too)"}
+INSTALL_INTERPRETER = "; or ".join(_INSTALL.values())
+"""What to do where an interpreter is missing."""
 
 
 def find_engine(name: str = "auto") -> str:
-    """The engine of that name, or for "auto" the first that works here.
+    """The engine of that name, or for "auto" the first interpreter that works here, or else "native".
 
     Whether "native" can be used shows when a bundle is loaded: what was compiled before needs no compiler.
 
     Raises:
-        MissingDependencyError: It is not installed, or not usable here.
+        MissingDependencyError: The interpreter of that name is not installed, or not usable here.
         InputError: There is no engine of that name.
     """
     if name == NATIVE:
         return name
     try:
         return find_interpreter(name)[0]
-    except MissingDependencyError as error:
+    except MissingDependencyError:
         if name != "auto":
             raise
-        from firmware_export.host import find_compiler
-
-        try:
-            find_compiler()
-        except MissingDependencyError as no_compiler:
-            raise MissingDependencyError(f"{error.what}, and {no_compiler.what}",
-                                         fix=f"{error.fix}; or {no_compiler.fix}") from error
         return NATIVE
 
 
@@ -61,5 +56,5 @@ def find_interpreter(name: str = "auto") -> tuple[str, ModuleType]:
                 return candidate, importlib.import_module(INTERPRETERS[candidate])
         except (ImportError, AttributeError) as error:
             reasons.append(f"{candidate}: {error}")
-    fix = _INSTALL.get(name) or "; or ".join(_INSTALL.values())
-    raise MissingDependencyError(f"no usable TFLite interpreter ({'; '.join(reasons)})", fix=fix)
+    raise MissingDependencyError(f"no usable TFLite interpreter ({'; '.join(reasons)})",
+                                 fix=_INSTALL.get(name, INSTALL_INTERPRETER))

@@ -14,16 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asc.bundle import Bundle
-from edge_asc.errors import InputError, VerificationError
+from edge_asc.errors import InputError, MissingDependencyError, VerificationError
 from edge_asc.quantization import quantize
 from edge_asc.runtime import processor
-from edge_asc.runtime.engines import NATIVE
+from edge_asc.runtime.engines import INSTALL_INTERPRETER, NATIVE
 from edge_asc.runtime.ensemble import Ensemble
-from edge_asc.runtime.library_cache import find_library, keep_library, library_key, workshop
+from edge_asc.runtime.library_cache import find_library, keep_library, library_key, name_another_folder, workshop
 from edge_asc.runtime.tolerances import int8_tolerance
 from edge_asc.tflite_file import read_model
 
 _ALIGNMENT_BYTES = 64
+_PLAIN_FLAGS = ("-DASC_PLAIN_C=1", "-O1")
+"""For the C that defines the results, as a compiler can hardly get it wrong: no vectors, little optimisation."""
+_N_COMPARED = 8
+_CHOOSE = "Choose another compiler with CC=..., or an interpreter with --engine litert."
 
 
 class _Facts(ctypes.Structure):
@@ -47,7 +51,7 @@ class Library:
         except OSError as error:
             raise InputError(f"the system does not load the compiled networks {path}", found=error,
                              wanted="a cache on a file system that may hold programs (no noexec)",
-                             fix="Name another one with XDG_CACHE_HOME=FOLDER.") from error
+                             fix=name_another_folder()) from error
         self.facts = _Facts.in_dll(self._c, "asc_host_facts")
         self.kernel = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(self._c, "asc_host_kernel"))).decode()
         self._c.asc_host_output_step.restype = ctypes.c_float
@@ -145,7 +149,7 @@ def load_native(bundle: Bundle, *, variant: str, n_threads: int = 1,
     """
     if not variant.startswith("int8-"):
         raise InputError("the native engine computes int8 only", found=variant, wanted="an int8 variant",
-                         fix="Choose one with --variant, or another engine with --engine.")
+                         fix="Choose one with --variant, or an interpreter with --engine litert.")
     flags = processor.compiler_flags()
     key = library_key(bundle, variant, processor=processor.description(), flags=flags)
     path = find_library(key) or _build(bundle, variant, key, flags, notify)
@@ -154,19 +158,30 @@ def load_native(bundle: Bundle, *, variant: str, n_threads: int = 1,
 
 def _build(bundle: Bundle, variant: str, key: str, flags: tuple[str, ...],
            notify: Callable[[str], None] | None) -> Path:
-    """Compile, replay the golden clip, and only then keep."""
-    from firmware_export.host import compile_library
+    """Compile, compare with what was recorded and with plain C, and only then keep."""
+    from firmware_export.host import compile_library, find_compiler
 
+    try:
+        find_compiler()
+    except MissingDependencyError as error:
+        raise MissingDependencyError(error.what, fix=f"{error.fix}; or, for an interpreter: {INSTALL_INTERPRETER}"
+                                     ) from error
     with workshop() as folder:
         if notify:
             notify(f"compiling {bundle.path} for this processor, once")
-        path = folder / "networks.so"
-        compile_library(bundle, path, variant=variant, flags=flags)
-        _check(NativeEnsemble(Library(path), bundle=bundle, variant=variant), bundle)
-        return keep_library(key, path.read_bytes())
+
+        def compiled(name: str, *flags: str) -> NativeEnsemble:
+            compile_library(bundle, folder / name, variant=variant, flags=flags)
+            return NativeEnsemble(Library(folder / name), bundle=bundle, variant=variant)
+
+        fast = compiled("networks.so", *flags)
+        _check_recorded(fast, bundle)
+        _check_equal(fast, compiled("plain.so", *_PLAIN_FLAGS), bundle)
+        return keep_library(key, (folder / "networks.so").read_bytes())
 
 
-def _check(ensemble: NativeEnsemble, bundle: Bundle) -> None:
+def _check_recorded(ensemble: NativeEnsemble, bundle: Bundle) -> None:
+    """Whether the golden clip's answers are those of the bundle, whose engine may have rounded in another way."""
     golden = bundle.golden()
     found = ensemble.member_probabilities(golden.features)
     for number, member in enumerate(bundle.members):
@@ -175,4 +190,16 @@ def _check(ensemble: NativeEnsemble, bundle: Bundle) -> None:
         if not difference <= allowed:
             raise VerificationError(f"{bundle.path}, compiled here, does not compute what was recorded with it",
                                     found=f"{member.name} is {difference:.2g} away", wanted=f"at most {allowed:.2g}",
-                                    fix="Choose another compiler with CC=..., or an interpreter with --engine litert.")
+                                    fix=_CHOOSE)
+
+
+def _check_equal(ensemble: NativeEnsemble, plain: NativeEnsemble, bundle: Bundle) -> None:
+    """Whether every bit is that of plain C, on the golden window and on it under more and more noise."""
+    window, rng = bundle.golden().features, np.random.default_rng(0)
+    for noise_db in np.linspace(0, 40, _N_COMPARED):
+        noisy = window + rng.normal(0, noise_db, window.shape).astype(np.float32)
+        found, wanted = ensemble.member_probabilities(noisy), plain.member_probabilities(noisy)
+        if not np.array_equal(found, wanted):
+            raise VerificationError(f"{bundle.path}, compiled for this processor, does not compute what plain C does",
+                                    found=f"{np.abs(found - wanted).max():.2g} of a probability between them",
+                                    wanted="the same bits", fix=_CHOOSE)

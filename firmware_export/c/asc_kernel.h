@@ -34,7 +34,8 @@ typedef struct {
 #endif
 } AscRequant;
 
-#if !ASC_PLAIN_C && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+/* Not for a host's tables, which a 32-bit Linux with a Thumb-2 compiler has too: Cortex-M reads its own encodings. */
+#if !ASC_PLAIN_C && !ASC_MODEL_HOST && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 #define ASC_HAS_DSP 1
 #else
 #define ASC_HAS_DSP 0

@@ -87,13 +87,15 @@ def emulated_outputs(folder: Path, target: str, members: Sequence[Member], windo
     return np.fromfile(folder / "out.bin", np.int8).reshape(len(windows), len(members), -1)
 
 
-def arm64_outputs(folder: Path, cpu: str, members: Sequence[Member], windows: NDArray[np.int8],
-                  flags: tuple[str, ...]) -> NDArray[np.int8]:
-    """The same as a Linux program on an emulated 64-bit ARM."""
+def linux_arm_outputs(folder: Path, cpu: str, members: Sequence[Member], windows: NDArray[np.int8],
+                      flags: tuple[str, ...]) -> NDArray[np.int8]:
+    """The same as a Linux program on an emulated ARM: Debian's armhf on a Cortex-A7, else arm64."""
+    compiler, emulator = (("arm-linux-gnueabihf-gcc", "qemu-arm") if cpu == "cortex-a7" else
+                          ("aarch64-linux-gnu-gcc", "qemu-aarch64"))
     sources = _verifier(folder, "io_host.c", windows)
-    program = compile_c(folder / "arm64", sources, include=[C, folder, PORTS / "verify"], flags=("-static", *flags),
-                        compiler="aarch64-linux-gnu-gcc")
-    subprocess.run([require_program("qemu-aarch64"), "-cpu", cpu, str(program), *_WINDOWS], check=True, cwd=folder)
+    program = compile_c(folder / "arm", sources, include=[C, folder, PORTS / "verify"], flags=("-static", *flags),
+                        compiler=compiler)
+    subprocess.run([require_program(emulator), "-cpu", cpu, str(program), *_WINDOWS], check=True, cwd=folder)
     return np.fromfile(folder / "out.bin", np.int8).reshape(len(windows), len(members), -1)
 
 

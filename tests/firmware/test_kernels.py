@@ -16,7 +16,7 @@ from firmware_export.boards.board import CORTEX_M0PLUS, CORTEX_M4F, CORTEX_M55, 
 from firmware_export.network.read import read_network
 from firmware_export.proof.build import TARGETS
 from tests.conftest import require_program
-from tests.firmware.exports import ERROR, MORE, NETWORK, Library, arm64_outputs, emulated_outputs, write_networks
+from tests.firmware.exports import ERROR, MORE, NETWORK, Library, emulated_outputs, linux_arm_outputs, write_networks
 from tests.firmware.native import SANITIZERS, C, compile_c
 from tests.firmware.networks import COLUMNS, LABELS, ROWS, SHAPES, judged, network_bytes
 
@@ -127,13 +127,14 @@ def test_what_comes_through_of_damaged_files_is_computed_as_tflite_micro_compute
 
 
 @pytest.mark.parametrize(("cpu", "flags", "for_host"), [
+    ("cortex-a7", ("-march=armv7-a", "-mfpu=neon"), True),
     ("cortex-a72", (), True), ("cortex-a76", ("-march=armv8.2-a+dotprod",), False),
     ("cortex-a76", ("-march=armv8.2-a+dotprod",), True)])
-def test_every_kernel_of_64_bit_arm_gives_the_same_bits(
+def test_every_kernel_of_arm_under_linux_gives_the_same_bits(
         networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path, cpu: str, flags: tuple[str, ...],
         for_host: bool) -> None:
     members = write_networks(tmp_path, networks, arena_bytes=20_000, tile=64, for_host=for_host)
-    assert np.array_equal(arm64_outputs(tmp_path, cpu, members, _windows(5), flags), answers)
+    assert np.array_equal(linux_arm_outputs(tmp_path, cpu, members, _windows(5), flags), answers)
 
 
 def test_sanitizers_find_nothing(networks: list[bytes], answers: NDArray[np.int8], tmp_path: Path) -> None:
