@@ -40,7 +40,8 @@ def test_the_table_is_there_in_three_forms_and_on_the_terminal_and_says_that_it_
     assert "6 members, 0 of them not yet in the store: nothing to train" in done.stderr
     found = json.loads((swept / "table4.json").read_text())
     for text in (done.stdout, found["stamp"], *((swept / f"table4.{ending}").read_text() for ending in ("md", "html"))):
-        assert f"SCALED (1.0): another data set (36 + 18 clips), {tiny_sweep.N_EPOCHS} of 400 epochs, 3 of 10 runs" in text
+        assert (f"SCALED (1.0): another data set (36 + 18 clips), {tiny_sweep.N_EPOCHS} of 400 epochs, "
+                "3 of 10 runs") in text
     rows = found["tables"][0]["rows"]
     assert [row["name"] for row in rows] == ["V(0,0,0,1)", "I(0,0,1)"]
     for row in rows:
