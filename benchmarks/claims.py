@@ -23,6 +23,8 @@ class Claim:
     ours: str
     figure: Callable[[Measured, Measured], Ratio | None]
     wanted: float | None
+    limit: str = ""
+    """What bounds the ratio, as far as it is known; said where it is missed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ def program_cpu(peer: Measured, ours: Measured) -> Ratio | None:
     return _exact(peer.program.cpu_s_per_s, ours.program.cpu_s_per_s)
 
 
+FFT_IN_DOUBLES = ("of 5.6 µs for a frame on an AMD EPYC, NumPy's FFT takes 3.1; in float32 it would be quicker, with a "
+                  "noise floor that shows in the quiet bands of a tone")
 CLAIMS = (
     Claim(name="CPU of a whole hop: naive / LiteRT int8", peers=(NAIVE,), ours=OURS, figure=cpu("hop"), wanted=3.5),
     Claim(name="CPU of a whole hop: naive / native", peers=(NAIVE,), ours=NATIVE, figure=cpu("hop"), wanted=6.0),
@@ -87,9 +91,9 @@ CLAIMS = (
     Claim(name="CPU of the networks: LiteRT int8 / native", peers=(OURS,), ours=NATIVE, figure=cpu("ensemble"),
           wanted=1.5),
     Claim(name="CPU of the front end, one hop: librosa / edge-asc", peers=(NAIVE,), ours=OURS,
-          figure=cpu("front end, hop"), wanted=3.0),
+          figure=cpu("front end, hop"), wanted=3.0, limit=FFT_IN_DOUBLES),
     Claim(name="CPU of the front end, 10 s: librosa / edge-asc", peers=(NAIVE,), ours=OURS,
-          figure=cpu("front end, window"), wanted=1.5),
+          figure=cpu("front end, window"), wanted=1.5, limit=FFT_IN_DOUBLES),
     Claim(name="time to the first event: TensorFlow / LiteRT int8", peers=(TENSORFLOW,), ours=OURS, figure=first_event,
           wanted=10.0),
 )
@@ -111,7 +115,9 @@ def _judge(claim: Claim, named: dict[str, Measured]) -> Found:
               and (found := claim.figure(named[peer], named[claim.ours])) is not None]
     if not ratios:
         return Found(claim=claim, ratio=None, why_not=f"{' and '.join(claim.peers)}: not measured")
-    return Found(claim=claim, ratio=min(ratios, key=lambda each: each.value))
+    least = min(ratios, key=lambda each: each.value)
+    is_missed = claim.wanted is not None and least.value < claim.wanted
+    return Found(claim=claim, ratio=least, why_not=claim.limit if is_missed else "")
 
 
 def _exact(peer: float, ours: float) -> Ratio:

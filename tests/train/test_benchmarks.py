@@ -73,7 +73,10 @@ def test_claims_hold_miss_or_say_why_not() -> None:
     assert onnx.ratio
     assert onnx.ratio.value == pytest.approx(1.5), "the better of the two counts"
     assert found["memory of the program: naive / LiteRT int8"].verdict == "MISSED"
-    assert found["CPU of the front end, one hop: librosa / edge-asc"].verdict == "MISSED"
+    front_end = found["CPU of the front end, one hop: librosa / edge-asc"]
+    assert front_end.verdict == "MISSED"
+    assert "FFT" in front_end.why_not
+    assert not found["CPU of the front end, 10 s: librosa / edge-asc"].why_not, "it holds"
     assert found["time to the first event: TensorFlow / LiteRT int8"].verdict == "holds"
     native = found["CPU of a whole hop: naive / native"]
     assert (native.ratio, native.verdict, native.why_not) == (None, "not measured", "native is not there")
