@@ -65,9 +65,9 @@ def unpack_bundle(file: str | Path, path: str | Path, *, public_key: str | Path 
         is_new = not _holds(where, pack)
         if is_new:
             _put(pack, where, public_key=public_key, check=check)
-    previous = _previous(where)
-    return Unpacked(bundle=Bundle.load(path, public_key=public_key), is_new=is_new,
-                    previous=previous if previous.exists() else None)
+        previous = _previous(where)
+        return Unpacked(bundle=Bundle.load(path, public_key=public_key), is_new=is_new,
+                        previous=previous if previous.exists() else None)
 
 
 def rollback_bundle(path: str | Path, *, public_key: str | Path | None = None, check: Check | None = None) -> Bundle:
@@ -92,7 +92,7 @@ def rollback_bundle(path: str | Path, *, public_key: str | Path | None = None, c
         if old is not None and old != previous:
             old.rename(previous)
         sync(where.parent)
-    return Bundle.load(path, public_key=public_key)
+        return Bundle.load(path, public_key=public_key)
 
 
 def _put(pack: Pack, where: Path, *, public_key: str | Path | None, check: Check | None) -> None:

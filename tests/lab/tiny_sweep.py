@@ -41,3 +41,9 @@ def n_epochs_done(folder: Path) -> int:
 def unfinished(out: Path, *, at_least: int) -> list[Path]:
     """Folders of tasks in the first half of their training: what is done to them now is done before they end."""
     return [folder for folder in (out / "tasks").glob("[0-9a-f]*") if at_least <= n_epochs_done(folder) < N_EPOCHS // 2]
+
+
+def n_finished(out: Path) -> int:
+    """Tasks of six that are in the store: with two or three of them there, both nodes have work."""
+    store = out / "store.jsonl"
+    return store.read_bytes().count(b"\n") if store.exists() else 0
