@@ -63,9 +63,10 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
             latencies_ms.append(event.latency_ms)
             decision = decider.update(event)
             if decision is not None:
+                # The sinks first: a signal that comes once an event is printed must find it on its way to them.
+                hub.emit(decision)
                 if writer:
                     writer.emit(decision)
-                hub.emit(decision)
         if writer:
             writer.close()
     finally:
