@@ -27,7 +27,7 @@ from edge_asc.parity import engines as engines_module
 from edge_asc.parity.layers import exposed, real, scale_of, stored_input
 from edge_asc.parity.results import ENSEMBLE, FLOAT32, LayerComparison
 from edge_asc.parity.tables import LEAST_WIDTH, print_parity, write_parity_page
-from edge_asc.runtime import load_ensemble
+from edge_asc.runtime import NATIVE, load_ensemble
 from edge_asc.runtime.tolerances import LOGIT_STEPS, int8_tolerance
 from edge_asc.spec import LABELS
 from edge_asc.tflite_file import read_model
@@ -64,7 +64,7 @@ def engines() -> Iterator[list[Engine]]:
 def parity(bundle: Bundle, windows: NDArray[np.float32], engines: list[Engine]) -> Parity:
     truth = np.repeat(np.arange(3), 3)
     reference = reference_from_bundle(bundle, windows, engine=engines[0], why="this is a test")
-    return compare_bundle(bundle, windows, engines=engines, reference=reference, n_layer_windows=2,
+    return compare_bundle(bundle, windows, engines=engines, reference=reference, n_layer_windows=2, native=True,
                           judge=lambda rows: {"accuracy": float((rows.argmax(axis=1) == truth).mean())})
 
 
@@ -77,9 +77,9 @@ def test_every_engine_of_this_machine_is_tried(engines: list[Engine], parity: Pa
     assert engines[-1].name == "TFLite Micro"
     tried = {(each.variant, each.engine) for each in parity.answers}
     on_int8 = {engine for variant, engine in tried if variant == "int8-dense"}
-    assert on_int8 == {REFERENCE, BUILT_IN, USUAL, "TFLite Micro"}
+    assert on_int8 == {REFERENCE, BUILT_IN, USUAL, "TFLite Micro", NATIVE}
     assert ("int8-sparse", "LiteRT as stored") in tried
-    assert ("float32-sparse", "TFLite Micro") not in tried
+    assert not {("float32-sparse", "TFLite Micro"), ("float32-sparse", NATIVE)} & tried
     assert not parity.refusals
 
 
@@ -87,7 +87,7 @@ def test_the_runtimes_agree_on_real_files(parity: Parity) -> None:
     assert parity.disagreements == []
     for each in parity.answers:
         if each.variant.startswith("int8") and each.engine != USUAL:
-            assert each.from_first_engine == 0, "without a delegate: the same bits, TFLite Micro included"
+            assert each.from_first_engine == 0, "without a delegate: the same bits, also of native C"
         assert each.label_agreement == 1
         assert each.scores == {"accuracy": 1.0}
     floats = [each for each in parity.answers if each.variant == "float32-sparse"]
@@ -249,6 +249,17 @@ def test_what_the_first_engine_refuses_is_said_and_the_rest_goes_on(bundle: Bund
     assert {each.variant for each in parity.answers if each.engine == "old"} == {"float32-sparse", "int8-sparse"}
 
 
+def test_what_does_not_compile_is_a_refusal(bundle: Bundle, engines: list[Engine], windows: NDArray[np.float32],
+                                            tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "false")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    reference = reference_from_bundle(bundle, windows[:1], engine=engines[0], why="this is a test")
+    parity = compare_bundle(bundle, windows[:1], engines=engines[:1], reference=reference, native=True)
+    assert {(each.variant, each.engine, each.member) for each in parity.refusals} == {
+        (variant, NATIVE, ENSEMBLE) for variant in bundle.variants if variant.startswith("int8")}
+    assert not [each for each in parity.answers if each.engine == NATIVE]
+
+
 def test_numbers_that_are_none_are_a_refusal(bundle: Bundle, engines: list[Engine],
                                              windows: NDArray[np.float32]) -> None:
     def run_file(data: bytes, inputs: list[NDArray[Any]], *, kernels: str) -> list[NDArray[Any]]:
@@ -400,5 +411,10 @@ def test_the_verb_without_tensorflow(dataset: Path, tmp_path: Path, monkeypatch:
     assert "<html" in (tmp_path / "out" / "parity.html").read_text()
     with pytest.raises(MissingDependencyError, match=r"comparing with Keras needs.*edge-asc\[train\]"):
         CliRunner().invoke(command, [*arguments, "--run", "somewhere"], catch_exceptions=False)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nothing is compiled yet
     done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
-    assert json.loads(done.stdout)["disagreements"] == []
+    found = json.loads(done.stdout)
+    assert found["disagreements"] == []
+    assert found["notes"][-1] == "the native engine is not compared: there is no C compiler (no-such-compiler)"
+    assert NATIVE not in found["engines"]

@@ -36,10 +36,11 @@ def command(bundle_path: str, dataset: str, run_path: str | None, weights: str |
             layer_windows: int, tflite_python: str | None, members: bool, out: str | None, as_json: bool) -> None:
     """Run every variant of BUNDLE on every engine that is installed, on clips of DATASET, and compare.
 
-    Engines: LiteRT and tflite-runtime, each with reference kernels, optimised ones and its delegate, and TFLite Micro
-    for int8. The reference is the training run in Keras; without it, or without TensorFlow, the bundle's own float32
-    files. The exit status is 1 if the engines do not agree with each other: if a layer, given the inputs that it had
-    on the reference kernels, is further from them than rounding explains, or an answer further than that can lead.
+    Engines: LiteRT and tflite-runtime, each with reference kernels, optimised ones and its delegate; for int8 also
+    TFLite Micro and, if there is a C compiler, the native engine, of which the answers alone are compared. The
+    reference is the training run in Keras; without it, or without TensorFlow, the bundle's own float32 files. The exit
+    status is 1 if the engines do not agree with each other: if a layer, given the inputs that it had on the reference
+    kernels, is further from them than rounding explains, or an answer further than that can lead.
     """
     import json
 
@@ -52,7 +53,7 @@ def command(bundle_path: str, dataset: str, run_path: str | None, weights: str |
     with installed_engines(tflite_python=tflite_python) as engines:
         reference = _reference(bundle, data.windows, run_path, weights, engines[0])
         parity = compare_bundle(bundle, data.windows, engines=engines, reference=reference, judge=data.judge,
-                                n_layer_windows=layer_windows, notify=note)
+                                n_layer_windows=layer_windows, native=True, notify=note)
     if out:
         _save(parity, out)
     if as_json:
