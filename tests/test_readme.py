@@ -39,6 +39,11 @@ def test_every_verb_is_in_the_readme_and_has_help(verb: str) -> None:
     assert command.help
 
 
+def test_the_table_of_verbs_is_what_the_program_says() -> None:
+    rows = re.findall(r"^\| `edge-asc (\w+)` \| (.*) \|$", README, flags=re.MULTILINE)
+    assert dict(rows) == VERBS
+
+
 def test_there_are_commands_to_check() -> None:
     assert len(COMMANDS) > 10
 

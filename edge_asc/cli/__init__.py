@@ -29,7 +29,7 @@ VERBS: dict[str, str] = {
     "verify": "Check a bundle's hashes and replay its golden clip.",
     "audit": "Weights, MACs and bytes of a bundle against a budget.",
     "bench": "Latency, memory, start-up and headroom of a bundle on this machine.",
-    "dataset": "Check, import and cache data sets.",
+    "dataset": "Download, check, describe, import and cache data sets.",
     "train": "Train and prune an ensemble from a recipe.",
     "convert": "Turn a finished training run into a bundle.",
     "parity": "Every variant on every interpreter against Keras, layer by layer.",
