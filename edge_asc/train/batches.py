@@ -27,20 +27,24 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class Windows:
-    """Labelled windows in one or more feature arrays, which may be memory-mapped and are never joined."""
+    """Labelled windows in one or more feature arrays, which may be memory-mapped and are never joined or copied."""
 
     parts: Sequence[Any]
     """Un-clamped dB, each [n, n_mels, n_frames]."""
     labels: Int64
-    """[n] over all parts."""
+    """[n]."""
     recordings: Int64
     """[n] number of the recording or place that a window was cut from; -1 for one mixed from several."""
+    places: Int64 | None = None
+    """[n] where each is, counted over all parts; None for all of them in order."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def gather(self, indices: Int64) -> Float32:
         """[len(indices), n_mels, n_frames], a copy."""
+        if self.places is not None:
+            indices = self.places[indices]
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][indices], np.float32)
         found = np.empty((len(indices), *self.parts[0].shape[1:]), np.float32)
@@ -52,8 +56,16 @@ class Windows:
         return found
 
     def take(self, indices: Int64) -> Windows:
-        """Those windows alone, copied into memory."""
-        return Windows([self.gather(indices)], self.labels[indices], self.recordings[indices])
+        """Those windows alone, in the same arrays."""
+        return Windows(self.parts, self.labels[indices], self.recordings[indices],
+                       indices if self.places is None else self.places[indices])
+
+    def with_mixed(self, part: Any, labels: Int64) -> Windows:
+        """These and the mixed ones of another array, behind them."""
+        start = sum(len(part) for part in self.parts)
+        places = None if self.places is None else np.concatenate([self.places, start + np.arange(len(part))])
+        return Windows([*self.parts, part], np.concatenate([self.labels, labels]),
+                       np.concatenate([self.recordings, np.full(len(labels), -1)]), places)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,9 +119,8 @@ def fingerprint(splits: Splits) -> str:
         if windows is None:
             continue
         digest.update(windows.labels.astype("<i8").tobytes() + windows.recordings.astype("<i8").tobytes())
-        for part in windows.parts:
-            for start in range(0, len(part), 64):
-                digest.update(np.ascontiguousarray(part[start:start + 64]).tobytes())
+        for start in range(0, len(windows), 64):
+            digest.update(windows.gather(np.arange(start, min(start + 64, len(windows)))).tobytes())
     return digest.hexdigest()
 
 
@@ -135,8 +134,7 @@ def _with_mixed(recipe: Recipe, clips: Sequence[Clip], train: Windows, *, cache_
                                       n_segments=settings.n_segments, match=settings.match, n_jobs=n_jobs,
                                       progress=shown)
     numbers = np.array([LABELS.index(label) for label in labels], np.int64)
-    return Windows([*train.parts, features], np.concatenate([train.labels, numbers]),
-                   np.concatenate([train.recordings, np.full(len(numbers), -1)]))
+    return train.with_mixed(features, numbers)
 
 
 def _require_labels(windows: Windows, split: str) -> None:
