@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_asc.cli.options import weights_option
 from edge_asc.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
               "{float32,float16,int8}-{sparse,dense}. [default: int8-sparse,float16-sparse,float32-sparse,int8-dense]")
 @click.option("--default", "default_variant", metavar="NAME", help="The variant that is run unless another is asked "
               "for. [default: int8-sparse, if it loses at most 0.5 % accuracy]")
-@click.option("--weights", type=click.Choice(["last", "best", "aware"]), default=None,
-              help="Of the last epoch, of the best one at final sparsity, or fine-tuned with int8's rounding. "
-              "[default: aware, if the recipe has quantization.aware_epochs; else last]")
+@weights_option(default=None, text="[default: aware, if the recipe has quantization.aware_epochs; else last]")
 @click.option("--dataset", type=click.Path(), help="Where the data set is now, if it was moved.")
 @click.option("--golden", type=click.Path(), help="A sound file for the bundle's golden clip. [default: the first "
               "validation clip]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edge_asc.cli.figures import print_evaluation
-from edge_asc.cli.options import engine_option, note
+from edge_asc.cli.options import engine_option, note, weights_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,9 +15,7 @@ from edge_asc.cli.options import engine_option, note
               help="test: clips without published labels, for which only -o has something to write.")
 @click.option("--variant", metavar="NAME", help="Of a bundle: precision and encoding, such as int8-dense; its default "
               "otherwise.")
-@click.option("--weights", type=click.Choice(["last", "best", "aware"]), default="last", show_default=True,
-              help="Of a run: of the last epoch, of the best one at final sparsity, or fine-tuned with int8's "
-              "rounding.")
+@weights_option(default="last", text="A bundle has been converted from some already.")
 @click.option("--level-db", "levels_db", type=float, multiple=True, metavar="DB",
               help="Judge once more with every window so much louder, such as -20; may be repeated.")
 @click.option("--floors/--no-floors", "with_floors", default=True, show_default=True,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ENGINES = ("auto", "litert", "tflite-runtime", "native")
+WEIGHTS = ("last", "best", "best_on_selection", "best_on_validation", "aware")
 
 
 def note(message: str) -> None:
@@ -26,6 +27,15 @@ def engine_option(command: Command) -> Command:
     return click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
                         help="What computes the networks: a TFLite interpreter, or native: int8 variants as C, "
                         "compiled once for this processor. auto takes the first that works here.")(command)
+
+
+def weights_option(*, default: str | None, text: str) -> Callable[[Command], Command]:
+    """--weights, of a training run; see `Run.weights`."""
+    return click.option("--weights", type=click.Choice(WEIGHTS), default=default, show_default=default is not None,
+                        help="Of the run: of the last epoch; of the epoch at final sparsity that did best on the "
+                        "validation split (the paper's choice, which flatters there) or on a selection split held out "
+                        "of training; best for the latter where there is one; or fine-tuned with int8's rounding. "
+                        + text)
 
 
 def public_key_option(command: Command) -> Command:

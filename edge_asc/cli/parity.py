@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_asc.cli.options import note
+from edge_asc.cli.options import note, weights_option
 from edge_asc.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.argument("dataset", type=click.Path())
 @click.option("--run", "run_path", type=click.Path(), metavar="RUN", help="The training run that the bundle was made "
               "from; found by itself if it stands beside the bundle.")
-@click.option("--weights", type=click.Choice(["last", "best", "aware"]), help="Of the run; what the bundle "
-              "was made from otherwise.")
+@weights_option(default=None, text="[default: what the bundle was made from]")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @click.option("--max-windows", type=click.IntRange(min=1), default=100, show_default=True, help="Take so many clips, "
               "evenly spread over the split.")

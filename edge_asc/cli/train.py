@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_asc.cli.figures import print_evaluation
+from edge_asc.cli.options import WEIGHTS
 from edge_asc.errors import EdgeAscError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _report(run: Run) -> None:
     import json
 
     results = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
-    names = [name for name in results if name in ("last", "aware") or name.startswith("best_on_")]
+    names = [name for name in WEIGHTS if name in results]
     click.echo(f"{'on the validation split':24} {'epoch':24} {'macro':>7} {'micro':>7} {'log-loss':>9} {'non-zero':>9}")
     for member in [*results["members"], "ensemble"]:
         state = run.state(member) or {}

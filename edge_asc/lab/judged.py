@@ -1,8 +1,8 @@
 """A table read off the store: each run's figures, their means and deviations, and the tests. JSON from here on.
 
-Two checkpoint rules are judged on the validation clips. `best_on_validation` chose its epoch on them, as the paper
-did; `last` chose nothing and is the one to believe. A recipe that holds out a selection split chooses on that instead,
-and both rules can be believed: `best_on_selection`.
+Every checkpoint rule is judged on the validation clips. `best_on_validation` chose its epoch on them, as the paper did,
+which flatters; `last` chose nothing and can be believed. So can `best_on_selection`, where the recipe holds out a
+selection split; it is the one to use then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge_asc.lab.statistics import friedman, holm, least_p, rank_sum
 from edge_asc.lab.store import Store
 from edge_asc.lab.tables import MACRO, Row, Table
 from edge_asc.lab.tasks import Arrays, Outcome, Task, figures
-from edge_asc.train.run import LAST
+from edge_asc.train.run import BESTS, LAST
 
 FIGURES = ("macro_accuracy", "micro_accuracy", "log_loss")
 
@@ -41,10 +41,11 @@ def judge(table: Table, store: Store) -> Judged:
             raise StoreError(f"{table.name} is not finished", found=f"no result of {task}",
                              fix=f"Run it: edge-asc lab {table.name}")
         outcomes[task] = found
-    n_runs, (first, *_) = len(table.rows[0].runs), table.tasks
-    rules = (LAST, f"best_on_{outcomes[first].result['chosen_on']}")
+    n_runs = len(table.rows[0].runs)
+    # Results of earlier versions lack the second of `BESTS` where they have the first.
+    rules = [rule for rule in (LAST, *BESTS) if all(rule in found.result["figures"] for found in outcomes.values())]
     rows = [_row(row, outcomes, rules) for row in table.rows]
-    return {"name": table.name, "title": table.title, "stamp": table.stamp, "n_runs": n_runs, "rules": list(rules),
+    return {"name": table.name, "title": table.title, "stamp": table.stamp, "n_runs": n_runs, "rules": rules,
             "least_p": least_p(n_runs), "rows": rows, "friedman": _friedman(table, rows, rules),
             "rank_sum": _rank_sums(table, rows, rules)}
 

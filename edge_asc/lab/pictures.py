@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from edge_asc.train.plots import png
 
-_STYLES = (("C0", -0.16), ("C1", 0.16))
+_APART = 0.2
+"""Of the rules, where the rows are 1 apart."""
 
 
 def rows(judged: Mapping[str, Any]) -> bytes:
@@ -17,19 +18,20 @@ def rows(judged: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(8, 1.3 + 0.42 * len(judged["rows"])), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(judged["rows"]):
-        for number, (rule, (colour, shift)) in enumerate(zip(judged["rules"], _STYLES, strict=True)):
-            spread = row[rule]["macro_accuracy"]
-            axes.plot(spread["runs"], [place + shift] * len(spread["runs"]), ".", color=colour, alpha=0.5)
-            axes.errorbar(spread["mean"], place + shift, xerr=spread["sd"] or 0, color=colour, fmt="|", capsize=3,
-                          label=rule.replace("_", " ") if place == 0 else None)
-            if number == 0 and row["published"]:
-                axes.errorbar(row["published"]["macro"], place, xerr=row["published"]["macro_sd"], color="black",
-                              fmt="D", markersize=4, capsize=3, label="published" if place == 0 else None)
+        if paper := row["published"]:
+            axes.errorbar(paper["macro"], place, xerr=paper["macro_sd"], color="black", fmt="D", markersize=4,
+                          capsize=3, label="published")
+        for number, rule in enumerate(judged["rules"]):
+            spread, colour = row[rule]["macro_accuracy"], f"C{number}"
+            height = place + _APART * (number + 1 - len(judged["rules"]) / 2)
+            axes.plot(spread["runs"], [height] * len(spread["runs"]), ".", color=colour, alpha=0.5)
+            axes.errorbar(spread["mean"], height, xerr=spread["sd"] or 0, color=colour, fmt="|", capsize=3,
+                          label=rule.replace("_", " "))
     axes.set_yticks(range(len(judged["rows"])), [row["name"] for row in judged["rows"]])
     axes.invert_yaxis()
-    axes.set_xlabel("macro accuracy")
+    axes.set_xlabel("macro accuracy" + ("; scaled down: not the paper's experiment" if judged["stamp"] else ""))
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize="small")
-    if judged["stamp"]:
-        axes.set_title("scaled down: not the paper's experiment", fontsize="small")
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(named.values(), named, loc="outside upper center", ncols=len(named), fontsize="small", frameon=False)
     return png(figure)

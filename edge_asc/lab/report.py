@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_asc.atomic import write_text
 from edge_asc.lab import pictures
 from edge_asc.lab.judged import Judged
+from edge_asc.lab.published import N_RUNS
 from edge_asc.report import Picture, Section, Table, markdown, write_page
+from edge_asc.train.run import BEST_ON_SELECTION, BEST_ON_VALIDATION, LAST
 
-RULE_NAMES = {"last": "last epoch",
-              "best_on_validation": "best epoch on the validation clips, as in the paper (optimistic)",
-              "best_on_selection": "best epoch on the selection split, held out of the training clips"}
-_COLUMNS = ("", "published macro", "macro, last", "macro, best", "published micro", "micro, last", "micro, best",
-            "log-loss, last", "log-loss, best", "published non-zero", "non-zero", "published KB", "KB")
+RULES = {LAST: "the last epoch (unbiased)",
+         BEST_ON_SELECTION: "the best epoch on a selection split held out of training (unbiased, and the one to use)",
+         BEST_ON_VALIDATION: "the best epoch on the validation clips themselves, as in the paper (optimistic)"}
+_COLUMNS = ("", "epoch", "macro accuracy", "micro accuracy", "log-loss", "non-zero", "KB")
+_FIGURES = {"macro_accuracy": 4, "micro_accuracy": 4, "log_loss": 3}
+_SIZES = {"n_nonzero": 0, "kb": 1}
+"""Digits behind the point."""
 
 
 def sections(judged: Judged) -> list[Section]:
-    """The table, what its columns mean, its picture, and its tests."""
-    rows = [_cells(row, judged["rules"]) for row in judged["rows"]]
-    text = (f"{judged['stamp']}\n" if judged["stamp"] else "") + (
-        f"Mean and standard deviation of {judged['n_runs']} runs on the validation clips. "
-        + "; ".join(f"{_short(rule)}: {RULE_NAMES[rule]}" for rule in judged["rules"])
-        + ". KB: non-zero parameters at 4 bytes.")
+    """The table, what its lines mean, its picture, and its tests."""
+    rules = judged["rules"]
+    text = "\n".join([f"Mean ± standard deviation of {judged['n_runs']} runs on the validation clips; KB: non-zero "
+                      "parameters at 4 bytes. The lines of a row:",
+                      f"• published: in the paper, {N_RUNS} runs, the best epoch on validation",
+                      *(f"• {_words(rule)}: {RULES[rule]}" for rule in rules)])
+    if BEST_ON_VALIDATION not in rules:
+        text += ("\nThe paper's own choice of the epoch is missing: some of the members are of an earlier version, "
+                 "which did not keep it.")
+    rows = [line for row in judged["rows"] for line in _lines(row, rules)]
     found = [Section(heading=judged["title"], text=text, table=Table(columns=_COLUMNS, rows=rows),
                      pictures=[Picture(png=pictures.rows(judged), caption="Macro accuracy: each run (dots), mean and "
                                        "standard deviation (bars), and the paper's")])]
@@ -54,20 +62,24 @@ def write(folder: Path, name: str, *, title: str, tables: Sequence[Judged], abou
     return paths
 
 
-def _cells(row: Mapping[str, Any], rules: Sequence[str]) -> list[str]:
-    paper = row["published"] or {}
-    cells = [row["name"]]
-    for figure, short in (("macro_accuracy", "macro"), ("micro_accuracy", "micro")):
-        cells.append(_plus_minus(paper.get(short), paper.get(f"{short}_sd")))
-        cells += [_plus_minus(row[rule][figure]["mean"], row[rule][figure]["sd"]) for rule in rules]
-    cells += [_plus_minus(row[rule]["log_loss"]["mean"], row[rule]["log_loss"]["sd"], digits=3) for rule in rules]
-    for size, digits in (("n_nonzero", 0), ("kb", 1)):
-        cells += [_plus_minus(mean, None, digits=digits) for mean in (paper.get(size), row[size]["mean"])]
-    return cells
+def _lines(row: Mapping[str, Any], rules: Sequence[str]) -> Iterator[list[str]]:
+    """What was published, if it was, then a line for each rule; the name on the first of them."""
+    name = row["name"]
+    if paper := row["published"]:
+        yield [name, "published", _plus_minus(paper["macro"], paper["macro_sd"]),
+               _plus_minus(paper["micro"], paper["micro_sd"]), "-",
+               *(_plus_minus(paper[size], None, digits=digits) for size, digits in _SIZES.items())]
+        name = ""
+    sizes = [_plus_minus(row[size]["mean"], None, digits=digits) for size, digits in _SIZES.items()]
+    for rule in rules:
+        figures = row[rule]
+        yield [name, _words(rule), *(_plus_minus(figures[figure]["mean"], figures[figure]["sd"], digits=digits)
+                                     for figure, digits in _FIGURES.items()), *sizes]
+        name, sizes = "", ["" for _ in sizes]
 
 
-def _short(rule: str) -> str:
-    return rule.partition("_")[0]
+def _words(rule: str) -> str:
+    return rule.replace("_", " ")
 
 
 def _plus_minus(mean: float | None, sd: float | None, *, digits: int = 4) -> str:
@@ -77,7 +89,7 @@ def _plus_minus(mean: float | None, sd: float | None, *, digits: int = 4) -> str
 
 
 def _friedman(judged: Judged) -> Section:
-    rows = [[test["factor"], _short(test["rule"]), f"{test['statistic']:.3f}", _p(test["p"]), _p(test["published_p"]),
+    rows = [[test["factor"], _words(test["rule"]), f"{test['statistic']:.3f}", _p(test["p"]), _p(test["published_p"]),
              f"{test['kendall_w']:.3f}"] for test in judged["friedman"]]
     return Section(heading=f"{judged['title'].partition(':')[0]}: does a factor matter?",
                    text="Friedman's test with replications on the macro accuracy, every run a value. Effect size: "
@@ -86,7 +98,7 @@ def _friedman(judged: Judged) -> Section:
 
 
 def _rank_sums(judged: Judged) -> Section:
-    rows = [[f"{test['first']} against {test['second']}", test["figure"].replace("_", " "), _short(test["rule"]),
+    rows = [[f"{test['first']} against {test['second']}", test["figure"].replace("_", " "), _words(test["rule"]),
              f"{test['statistic']:g}", "exact" if test["is_exact"] else "normal", _p(test["p"]), _p(test["p_holm"]),
              _p(test["published_p"]), f"{test['cliffs_delta']:+.2f}"] for test in judged["rank_sum"]]
     return Section(heading=f"{judged['title'].partition(':')[0]}: are two rows different?",

@@ -28,7 +28,7 @@ from edge_asc.features import filterbank
 from edge_asc.spec import LABELS
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe, from_mapping
-from edge_asc.train.run import LAST, made_with
+from edge_asc.train.run import kept, made_with
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -230,7 +230,7 @@ def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outc
         training.resume()
         state = training.run()
         n_macs, n_macs_nonzero = count_macs(training.model)
-        rules = (LAST, f"best_on_{state['chosen_on']}")
+        rules = kept(state)
         judged = {"validation": splits.validation, "selection": splits.selection}
         arrays: Arrays = {}
         for split, windows in judged.items():
@@ -241,7 +241,7 @@ def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outc
     seconds = sum(row["seconds"] for row in training.rows)
     result = {"n_parameters": state["n_parameters"], "n_nonzero": state["n_nonzero"],
               "kb": state["n_nonzero"] * 4 / 1024, "kernel_sparsity": state["kernel_sparsity"], "n_macs": n_macs,
-              "n_macs_nonzero": n_macs_nonzero, "seconds": seconds, "chosen_on": state["chosen_on"],
+              "n_macs_nonzero": n_macs_nonzero, "seconds": seconds,
               "n_windows": training.n_windows * task.recipe.training.epochs,
               "figures": {rule: figures(arrays, rule) | {"epoch": state[rule]["epoch"]} for rule in rules}}
     return Outcome(result=result, arrays=arrays, provenance=made_with() | {"node": platform.node(), **_computed_on()})

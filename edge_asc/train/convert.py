@@ -46,8 +46,8 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
         run_dir: From `train_ensemble`; every member of its recipe must be finished.
         out: The bundle; one that stands there is replaced when the new one is complete.
         variants: Some of `member_files.VARIANTS`.
-        weights: "last", "best" for the best epoch at final sparsity, or "aware" for those fine-tuned with int8's
-            rounding; if None "aware" where the recipe asks for such, else "last".
+        weights: As for `Run.weights`; if None "aware" (fine-tuned with int8's rounding) where the recipe asks for such,
+            else "last".
         dataset_dir: Where the data set is now; where it was when the run was made if None.
         golden_clip: The sound that goes into the bundle as its golden clip; the first validation clip if None.
             Whoever publishes the bundle publishes it.
@@ -64,8 +64,8 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     """
     notify = notify or _silent
     run = Run.load(run_dir)
-    weights = weights or run.usual_weights
     names = [name for name, _ in run.recipe.members]
+    weights = run.weights(names[0], weights or run.usual_weights)
     paths = {name: run.model_path(name, weights) for name in names}
     require_variants(variants)
     if default_variant is not None and default_variant not in variants:
@@ -93,7 +93,6 @@ def convert_run(run_dir: str | Path, out: str | Path, *, variants: Sequence[str]
     def card(bundle: Bundle) -> str:
         return model_card(Card(bundle=bundle, recipe=run.recipe, about=run.about, weights=weights, scores=scores,
                                sparsity=sparsity_in_words(run.recipe.pruning), golden_clip=clip.name,
-                               chosen_on=(run.state(names[0]) or {})["chosen_on"],
                                agreements={each.member.name: each.agreements for each in members},
                                sections=sections or {}))
 

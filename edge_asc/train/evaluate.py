@@ -84,7 +84,7 @@ def evaluate(path: str | Path, dataset_dir: str | Path, *, split: str = "validat
         path: A bundle or a training run.
         split: "train", "validation", or "test" (clips whose labels are not published).
         variant: Of a bundle; its default if None.
-        weights: Of a run: "last" or "best".
+        weights: Of a run, as for `Run.weights`.
         levels_db: Gains at which to judge once more.
         with_floors: Also judge what needs no network; the regression is trained on the training split.
         engine: What computes a bundle, see `load_ensemble`.

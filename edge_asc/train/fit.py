@@ -26,7 +26,7 @@ from edge_asc.train.member import MemberTraining
 from edge_asc.train.metrics import score
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe
-from edge_asc.train.run import AWARE, LAST, Run, open_run, write_json
+from edge_asc.train.run import AWARE, BEST_ON_SELECTION, BEST_ON_VALIDATION, LAST, Run, kept, open_run, write_json
 from edge_asc.train.training_data import fingerprint, load_splits
 
 
@@ -106,18 +106,18 @@ def _train_aware(name: str, *, recipe: Recipe, splits: Splits, folder: Path, pro
 
 
 def write_results(run: Run, splits: Splits) -> None:
-    """Scores of every finished member and of their mean, for the last and the best epoch (and rounded as in int8, if
+    """Scores of every finished member and of their mean, for the last and the best epochs (and rounded as in int8, if
     the recipe trains so): results.json, curves.png."""
     finished = run.finished
     if not finished:
         return
+    states = [run.state(name) or {} for name in finished]
     found: dict[str, Any] = {"split": "validation", "members": finished,
-                             "n_nonzero": sum((run.state(name) or {})["n_nonzero"] for name in finished)}
-    chosen_on = (run.state(finished[0]) or {})["chosen_on"]
-    files = {LAST: ("validation.npz", LAST), f"best_on_{chosen_on}": ("validation.npz", f"best_on_{chosen_on}")}
-    if run.recipe.quantization.enabled:
-        files[AWARE] = (f"{AWARE}/validation.npz", "rounded")
-    for which, (file_name, key) in files.items():
+                             "n_nonzero": sum(state["n_nonzero"] for state in states)}
+    for which in kept(states[0]):
+        if not all(which in state for state in states):  # some members are of a version that kept less
+            continue
+        file_name, key = (f"{AWARE}/validation.npz", "rounded") if which == AWARE else ("validation.npz", which)
         probabilities = {}
         for name in finished:
             with np.load(run.folder(name) / file_name) as archive:
@@ -125,9 +125,11 @@ def write_results(run: Run, splits: Splits) -> None:
         probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
         found[which] = {name: score(p, splits.validation.labels, labels=splits.labels).to_json()
                         for name, p in probabilities.items()}
-    if chosen_on == "validation":
-        found["note"] = ("best_on_validation was chosen on the very windows it is judged on here, as in the paper, "
-                         "and is therefore optimistic; last was not chosen at all")
+    if BEST_ON_VALIDATION in found:
+        found["note"] = (f"{BEST_ON_VALIDATION} was chosen on the very windows it is judged on here, as in the paper, "
+                         f"and is therefore optimistic; {LAST} was not chosen at all")
+        if BEST_ON_SELECTION in found:
+            found["note"] += f", and {BEST_ON_SELECTION} on windows held out of training"
     write_json(run.path / "results.json", found)
     histories = {name: read_csv(run.folder(name) / "history.csv") for name in finished}
     write_bytes(run.path / "curves.png", plots.curves(histories))

@@ -26,7 +26,7 @@ def keras_reference(run_dir: str | Path, bundle: Bundle, windows: npt.NDArray[np
         run_dir: The training run that the bundle was made from.
         bundle: Its members must be members of the run.
         windows: [n, n_mels, n_frames], clamped.
-        weights: "last", "best" or "aware"; what the bundle says it was made from if None.
+        weights: As for `Run.weights`; what the bundle says it was made from if None.
 
     Raises:
         TrainingError: The run is damaged or not finished, or lacks a member of the bundle.
@@ -36,7 +36,7 @@ def keras_reference(run_dir: str | Path, bundle: Bundle, windows: npt.NDArray[np
     if unknown := [member.name for member in bundle.members if member.name not in known]:
         raise TrainingError(f"{run.path} did not train all members of {bundle.path}", found=", ".join(known),
                             wanted=", ".join(unknown), fix="Name the run that the bundle was made from with --run.")
-    weights = weights or str(bundle.made.get("weights", LAST))
+    weights = run.weights(bundle.members[0].name, weights or str(bundle.made.get("weights", LAST)))
     rows, files = [], {}
     for member in bundle.members:
         model = keras.models.load_model(run.model_path(member.name, weights), compile=False)

@@ -37,8 +37,8 @@ class _State:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     """Over the windows of the unfinished epoch: cross-entropy, right answers, seconds."""
     rows: list[Row] = field(default_factory=list)
-    best: Row | None = None
-    """The row of the best epoch at final sparsity."""
+    best_rows: dict[str, Row] = field(default_factory=dict)
+    """By split, the row of the epoch at final sparsity that did best on it."""
 
 
 class MemberTraining:
@@ -50,14 +50,16 @@ class MemberTraining:
         self.seed, settings = recipe.member_seed(name) if seed is None else seed, recipe.training
         self.n_windows = settings.windows_per_epoch or len(splits.train)
         self.n_steps = n_batches(self.n_windows, settings.batch_size)
-        self.chosen_on = "validation" if splits.selection is None else "selection"
+        self._judged = {"validation": splits.validation}
+        if splits.selection is not None:
+            self._judged["selection"] = splits.selection
         self.model = self._build()
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._wrapped = self._wrap(execution)
         self._learning_rate = _learning_rate(recipe, self.n_steps)
         self._optimizer = keras.optimizers.Adam(self._learning_rate, jit_compile=False)
         self._optimizer.build(self.model.trainable_variables)
-        self._best_weights: list[Any] = []
+        self._best_weights: dict[str, list[Any]] = {}
         self._state = _State()
         shape = (None, splits.spec.n_mels, splits.spec.n_frames, 1)
         signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)]
@@ -85,8 +87,8 @@ class MemberTraining:
                                 fix="Delete it to train this member anew.")
         for variable, array in zip(variables, groups["variables"], strict=True):
             variable.assign(array)
-        self._best_weights = groups.get("best", [])
-        self._state = _State(**meta)
+        self._state = _State(**self._in_todays_form(groups, meta))
+        self._best_weights = {split: groups[f"best_on_{split}"] for split in self._state.best_rows}
         self._step.assign(self._state.n_done)
         pruning.set_step(self._wrapped, self._state.n_done)
         epoch, batch = divmod(self._state.n_done, self.n_steps)
@@ -108,7 +110,7 @@ class MemberTraining:
                 board.add(row)
                 write_csv(self.folder / "history.csv", self._state.rows)
                 self._save()
-                self.progress.epoch(_describe(self.name, row, self.recipe.training.epochs, self.chosen_on))
+                self.progress.epoch(_describe(self.name, row, self.recipe.training.epochs))
         finally:
             board.close()
         return self._finish()
@@ -172,24 +174,15 @@ class MemberTraining:
                     "kernel_sparsity": pruning.kernel_sparsity(self.model),
                     "cross_entropy": state.sums[0] / n_windows, "accuracy": state.sums[1] / n_windows}
         if (epoch + 1) % self.recipe.training.validate_every_epochs == 0 or epoch + 1 == self.recipe.training.epochs:
-            row |= _figures("validation", self._judge(self.splits.validation))
-            if self.splits.selection is not None:
-                row |= _figures("selection", self._judge(self.splits.selection))
+            for split, windows in self._judged.items():
+                row |= _figures(split, score(self.predict(windows), windows.labels, labels=self.splits.labels))
         state.sums = [0.0, 0.0, 0.0]
         state.rows.append(row)
         at_final_sparsity = not self.recipe.pruning.enabled or epoch >= self.recipe.pruning.end_epoch
-        if at_final_sparsity and self._rank(row) > self._rank(state.best):
-            state.best, self._best_weights = row, self.model.get_weights()
+        for split in self._judged:
+            if at_final_sparsity and _rank(row, split) > _rank(state.best_rows.get(split, {}), split):
+                state.best_rows[split], self._best_weights[split] = row, self.model.get_weights()
         return row
-
-    def _rank(self, row: Row | None) -> tuple[float, float]:
-        """Macro accuracy decides, as in the paper; among equals the smaller log-loss."""
-        if row is None or f"{self.chosen_on}_macro_accuracy" not in row:
-            return (-1.0, 0.0)
-        return row[f"{self.chosen_on}_macro_accuracy"], -row[f"{self.chosen_on}_log_loss"]
-
-    def _judge(self, windows: Windows) -> Scores:
-        return score(self.predict(windows), windows.labels, labels=self.splits.labels)
 
     def _not_finite(self, inputs: Float32, epoch: int) -> TrainingError:
         at = f"{self.name}: the loss is not a number in epoch {epoch + 1}"
@@ -199,8 +192,23 @@ class MemberTraining:
         return TrainingError(at, found="finite features, so the weights have run away",
                              fix="Train with a smaller rate: --set training.learning_rate=... and another -o.")
 
+    def _in_todays_form(self, groups: dict[str, list[Any]], meta: dict[str, Any]) -> dict[str, Any]:
+        """What a checkpoint says; those of earlier versions have one best epoch, on selection where there is one."""
+        if "best" not in meta:
+            return meta
+        best = meta.pop("best")
+        if best is None:
+            return meta
+        if "selection" in self._judged:
+            raise TrainingError(f"{self.checkpoint_path} lacks the best epoch on the validation split",
+                                found="a checkpoint of an earlier version",
+                                fix="Delete it to train this member anew.")
+        groups["best_on_validation"] = groups.pop("best")
+        return {**meta, "best_rows": {"validation": best}}
+
     def _save(self) -> None:
-        groups = {"variables": [variable.numpy() for variable in self._variables()], "best": self._best_weights}
+        groups = {"variables": [variable.numpy() for variable in self._variables()],
+                  **{f"best_on_{split}": weights for split, weights in self._best_weights.items()}}
         checkpoint.save(self.checkpoint_path, groups, vars(self._state))
 
     def _finish(self) -> dict[str, Any]:
@@ -208,22 +216,20 @@ class MemberTraining:
         values = [kernel.numpy() for kernel in kernels(self.model).values()]
         n_kernel, n_zero = sum(v.size for v in values), sum(int((v == 0).sum()) for v in values)
         n_all, n_nonzero = count_parameters(self.model), count_nonzero(self.model)
-        best_name, last = f"best_on_{self.chosen_on}", self.model.get_weights()
-        judged = {"validation": self.splits.validation}
-        if self.splits.selection is not None:
-            judged["selection"] = self.splits.selection
-        predictions: dict[str, dict[str, Float32]] = {split: {} for split in judged}
-        for name, weights in ((best_name, self._best_weights), ("last", last)):
+        kept = {f"best_on_{split}": weights for split, weights in self._best_weights.items()}
+        kept["last"] = self.model.get_weights()
+        predictions: dict[str, dict[str, Float32]] = {split: {} for split in self._judged}
+        for name, weights in kept.items():
             self.model.set_weights(weights)
             save_model(self.model, self.folder / f"{name}.keras")
             for split, found in predictions.items():
-                found[name] = self.predict(judged[split])
+                found[name] = self.predict(self._judged[split])
         for split, found in predictions.items():
             with replacing(self.folder / f"{split}.npz") as file:
                 np.savez(file, **found)  # type: ignore[arg-type]  # every key is an array's name
         return {"n_parameters": n_all, "n_nonzero": n_nonzero, "n_kernel_weights": n_kernel,
-                "n_kernel_zeros": n_zero, "kernel_sparsity": n_zero / n_kernel, "chosen_on": self.chosen_on,
-                "last": self._state.rows[-1], best_name: self._state.best}
+                "n_kernel_zeros": n_zero, "kernel_sparsity": n_zero / n_kernel, "last": self._state.rows[-1],
+                **{f"best_on_{split}": row for split, row in self._state.best_rows.items()}}
 
     def _check_zeros(self) -> None:
         if not self.recipe.pruning.enabled:
@@ -249,12 +255,18 @@ def _learning_rate(recipe: Recipe, n_steps: int) -> Any:
                                                   alpha=settings.final_learning_rate / settings.learning_rate)
 
 
+def _rank(row: Row, split: str) -> tuple[float, float]:
+    """Macro accuracy decides, as in the paper; among equals the smaller log-loss."""
+    return row.get(f"{split}_macro_accuracy", -1.0), -row.get(f"{split}_log_loss", 0.0)
+
+
 def _figures(split: str, scores: Scores) -> Row:
     return {f"{split}_log_loss": scores.log_loss, f"{split}_micro_accuracy": scores.micro_accuracy,
             f"{split}_macro_accuracy": scores.macro_accuracy}
 
 
-def _describe(name: str, row: Row, n_epochs: int, split: str) -> str:
+def _describe(name: str, row: Row, n_epochs: int) -> str:
+    split = "selection" if "selection_macro_accuracy" in row else "validation"
     judged = (f", {split} macro {row[f'{split}_macro_accuracy']:.3f} log-loss {row[f'{split}_log_loss']:.3f}"
               if f"{split}_macro_accuracy" in row else "")
     return (f"{name} epoch {row['epoch']:.0f}/{n_epochs}: cross-entropy {row['cross_entropy']:.3f}, accuracy "

@@ -12,7 +12,7 @@ from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
 from edge_asc.train.recipe_parts import Pruning
 from edge_asc.train.recipes import Recipe
-from edge_asc.train.run import AWARE, BEST, LAST
+from edge_asc.train.run import AWARE, BEST_ON_SELECTION, BEST_ON_VALIDATION, LAST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,7 @@ class Card:
     sparsity: str
     """Of the members' kernels, in words."""
     weights: str
-    """"last", "best" or "aware"."""
-    chosen_on: str
-    """The split that chose the best epoch: validation or selection."""
+    """"last", "aware" or one of `run.BESTS`."""
     scores: Mapping[str, Scores]
     """"keras" and each variant -> the ensemble's figures on the same validation windows."""
     agreements: Mapping[str, Mapping[str, Agreement]]
@@ -58,7 +56,9 @@ def _head(card: Card) -> str:
 def _training(card: Card) -> str:
     about, recipe = card.about, card.recipe
     data, versions = about["data"], about["made_with"]["versions"]
-    which = {LAST: "the last epoch", BEST: "the best epoch at final sparsity, chosen on held-out windows",
+    which = {LAST: "the last epoch",
+             BEST_ON_SELECTION: "the best epoch at final sparsity, chosen on windows held out of the training part",
+             BEST_ON_VALIDATION: "the best epoch at final sparsity, chosen on the validation windows",
              AWARE: f"the last epoch, then {recipe.quantization.aware_epochs} epochs with int8's rounding, "
                     "zeros kept"}[card.weights]
     rows = [
@@ -76,8 +76,7 @@ def _figures(card: Card) -> str:
     rows = [(name, f"{score.macro_accuracy:.3f}", f"{score.micro_accuracy:.3f}", f"{score.log_loss:.3f}", score.n)
             for name, score in card.scores.items()]
     note = ("The epoch was chosen on these very windows, as in the paper: the figures are optimistic."
-            if card.weights == BEST and card.chosen_on == "validation"
-            else "Nothing was trained or chosen on these windows.")
+            if card.weights == BEST_ON_VALIDATION else "Nothing was trained or chosen on these windows.")
     return ("## How good\n\nThe ensemble on windows of the validation part, by Keras and in each variant as the bundle "
             f"runs it:\n\n{_table(('', 'macro accuracy', 'micro accuracy', 'log-loss', 'windows'), rows)}\n{note}\n")
 

@@ -16,7 +16,7 @@ from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError, MissingDependencyError, TrainingError
 from edge_asc.runtime import load_ensemble
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.run import AWARE, BEST, LAST, Run
+from edge_asc.train.run import BEST_ON_VALIDATION, LAST, Run
 
 Float32 = npt.NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def load_predictor(path: str | Path, *, variant: str | None = None, weights: str
 
     Args:
         variant: Of a bundle; its default if None.
-        weights: Of a run: "last", "best" for the best epoch at final sparsity, or "aware".
+        weights: Of a run, as for `Run.weights`.
 
     Raises:
         InputError: It is neither, or `variant` is named for a run.
@@ -87,13 +87,13 @@ def _run_predictor(run: Run, weights: str) -> Predictor:
         unfinished = [name for name, _ in run.recipe.members if name not in names]
         notes.append(f"not finished, and not voting: {', '.join(unfinished)}")
     paths = [run.model_path(name, weights) for name in names]
-    if weights == BEST and paths[0].stem == "best_on_validation":
+    weights = run.weights(names[0], weights)
+    if weights == BEST_ON_VALIDATION:
         notes.append("the epoch was chosen on the validation split, which makes figures on that split optimistic")
     models = [keras.models.load_model(path, compile=False) for path in paths]
 
     def predict(windows: Float32) -> Float32:
         return np.stack([predict_one(model, windows) for model in models])
 
-    which = AWARE if weights == AWARE else paths[0].stem
-    return Predictor(name=f"run {run.path}, weights {which}", labels=LABELS, members=tuple(names),
+    return Predictor(name=f"run {run.path}, weights {weights}", labels=LABELS, members=tuple(names),
                      features=run.recipe.features, predict=predict, notes=tuple(notes))

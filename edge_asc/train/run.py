@@ -3,8 +3,9 @@
     run.json                        recipe, seeds, data fingerprint, versions, platform
     members/v1/state.json           written last: this member is finished
     members/v1/last.keras           the plain network after the last epoch, masked weights exactly zero
-    members/v1/best_on_*.keras      the best epoch at final sparsity, judged on validation (or selection)
-    members/v1/validation.npz       the probabilities of both on the validation split; selection.npz where there is one
+    members/v1/best_on_validation.keras     the epoch at final sparsity that did best on the validation split, and
+    members/v1/best_on_selection.keras      on the selection split, where the recipe holds one out
+    members/v1/validation.npz       the probabilities of all of them on that split; selection.npz where there is one
     members/v1/history.csv, curves.png, tensorboard/, checkpoint/
     members/v1/aware/               if the recipe has aware_epochs: last.keras fine-tuned, and the ranges for int8
     results.json                    members and ensemble on the validation split
@@ -28,7 +29,13 @@ from edge_asc.train.recipes import Recipe, from_mapping
 
 FORMAT = 1
 LAST, BEST, AWARE = "last", "best", "aware"
-"""The weights that a run has: after the last epoch, of the best one, and fine-tuned with int8's rounding."""
+"""Weights of a run: after the last epoch, the first of `BESTS` that it has, and fine-tuned with int8's rounding."""
+BEST_ON_SELECTION, BEST_ON_VALIDATION = BESTS = "best_on_selection", "best_on_validation"
+"""Of the best epoch at final sparsity. The second is the paper's rule, which flatters on the clips that chose."""
+_HOW_TO_GET = {
+    AWARE: "Train with --set quantization.aware_epochs=20.",
+    BEST_ON_SELECTION: "Train with --set training.selection_fraction=0.2.",
+    BEST_ON_VALIDATION: "The run is of an earlier version, which kept it only where nothing was held out; train anew."}
 RANGES = "ranges.npz"
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy", "librosa", "soxr")
 
@@ -79,31 +86,43 @@ class Run:
         """Names of finished members, in the recipe's order."""
         return [name for name, _ in self.recipe.members if self.state(name) is not None]
 
-    def model_path(self, member: str, which: str = LAST) -> Path:
-        """The .keras file of a finished member.
-
-        Args:
-            which: `last`; `best` for the best epoch at final sparsity; `aware` for what was fine-tuned with int8's
-                rounding.
+    def weights(self, member: str, which: str = LAST) -> str:
+        """Which weights of a finished member are meant: `best` is the best epoch on the selection split if there is
+        one, else on the validation split; all others are what they are called.
 
         Raises:
-            TrainingError: The member is not finished.
+            TrainingError: The member is not finished, or has no such weights.
         """
         state = self.state(member)
         if state is None:
             raise TrainingError(f"member {member} of {self.path} is not finished",
                                 fix="Run the same `edge-asc train` again: it goes on where it stopped.")
-        if which == AWARE:
-            if AWARE not in state:
-                raise TrainingError(f"{self.path} was not trained to be aware of int8", found="aware_epochs = 0",
-                                    fix="Train with --set quantization.aware_epochs=20, or take other --weights.")
-            return self.folder(member) / AWARE / f"{LAST}.keras"
-        return self.folder(member) / f"{LAST if which == LAST else 'best_on_' + state['chosen_on']}.keras"
+        found = kept(state)
+        if which == BEST:
+            return next(name for name in BESTS if name in found)
+        if which not in found:
+            raise TrainingError(f"member {member} of {self.path} has no weights {which}", found=", ".join(found),
+                                fix=_HOW_TO_GET.get(which))
+        return which
+
+    def model_path(self, member: str, which: str = LAST) -> Path:
+        """The .keras file of a finished member, with the weights that `weights` names.
+
+        Raises:
+            TrainingError: The member is not finished, or has no such weights.
+        """
+        which = self.weights(member, which)
+        return self.folder(member) / (f"{AWARE}/{LAST}.keras" if which == AWARE else f"{which}.keras")
 
     @property
     def usual_weights(self) -> str:
         """Those that are converted unless others are asked for: `aware` where there are such."""
         return AWARE if self.recipe.quantization.enabled else LAST
+
+
+def kept(state: Mapping[str, Any]) -> list[str]:
+    """The weights that a finished member has, by its `state.json`."""
+    return [name for name in (LAST, *BESTS, AWARE) if name in state]
 
 
 def open_run(path: Path, recipe: Recipe, data: Mapping[str, Any], *,

@@ -118,16 +118,32 @@ def test_every_form_of_the_report_shows_both_and_the_stamp(tmp_path: Path) -> No
         assert section.table is None or {len(row) for row in section.table.rows} == {len(section.table.columns)}
 
 
-def test_with_a_selection_split_the_best_epoch_is_chosen_there(tmp_path: Path) -> None:
+def test_with_a_selection_split_all_three_rules_are_shown(tmp_path: Path) -> None:
     plan = full(n_runs=2)
     plan = dataclasses.replace(plan, base=override(plan.base, ["training.selection_fraction=0.2"]))
     table, store = lay_out("table4", plan), Store(tmp_path / "store.sqlite")
-    for task in table.tasks:
-        store.add(task, fakes.outcome(task))
+    older = Store(tmp_path / "older.sqlite")
+    for place, task in enumerate(table.tasks):
+        found = fakes.outcome(task)
+        store.add(task, found)
+        if place == 0:  # as a version made it that kept one best epoch alone
+            figures = {rule: found.result["figures"][rule] for rule in ("last", "best_on_selection")}
+            found = dataclasses.replace(found, result={**found.result, "figures": figures, "chosen_on": "selection"},
+                                        arrays={name: found.arrays[name] for name in found.arrays
+                                                if not name.endswith("best_on_validation")})
+        older.add(task, found)
     judged = judge(table, store)
+    assert judged["rules"] == ["last", "best_on_selection", "best_on_validation"]
+    section = sections(judged)[0]
+    for words in "the one to use", "optimistic":
+        assert words in section.text
+    assert section.table is not None
+    assert [row[:2] for row in section.table.rows[:5]] == [
+        ["V(0,0,1,1)", "published"], ["", "last"], ["", "best on selection"], ["", "best on validation"],
+        ["V(2,2,3,3)", "published"]]
+    judged = judge(table, older)
     assert judged["rules"] == ["last", "best_on_selection"]
-    assert "held out of the training clips" in sections(judged)[0].text
-    assert "optimistic" not in sections(judged)[0].text
+    assert "of an earlier version" in sections(judged)[0].text
 
 
 def test_a_table_without_its_results_is_refused(tmp_path: Path) -> None:

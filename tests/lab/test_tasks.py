@@ -88,7 +88,7 @@ def test_a_member_is_trained_and_its_figures_are_those_of_its_answers(sounds: Pa
     found = run_task(task, tmp_path / "task")
     assert found.arrays["validation/truth"].tolist() == [LABELS.index(clip.label or "") for clip in dataset.validation]
     for split in "validation", "selection":
-        for rule in "last", "best_on_selection":
+        for rule in "last", "best_on_selection", "best_on_validation":
             scores = score(found.arrays[f"{split}/{rule}"], found.arrays[f"{split}/truth"], labels=LABELS)
             assert found.result["figures"][rule][split] == {
                 "micro_accuracy": scores.micro_accuracy, "macro_accuracy": scores.macro_accuracy,

@@ -244,5 +244,5 @@ def test_weights_that_were_not_trained_are_not_there(run, tmp_path):
     (tmp_path / "members" / "v1").mkdir(parents=True)
     state = {name: value for name, value in run.state("v1").items() if name != "aware"}
     (tmp_path / "members" / "v1" / "state.json").write_text(json.dumps(state))
-    with pytest.raises(TrainingError, match=r"not trained to be aware of int8.*aware_epochs=20"):
+    with pytest.raises(TrainingError, match=r"no weights aware; found last, best_on_validation.*aware_epochs=20"):
         Run.load(tmp_path).model_path("v1", "aware")

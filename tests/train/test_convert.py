@@ -180,7 +180,7 @@ def test_the_bundle_says_what_was_counted_and_compared(bundle, run_dir):
 def test_the_best_epoch_and_own_sections_are_named_for_what_they_are(run_dir, tmp_path):
     made = convert_run(run_dir, tmp_path / "bundle", variants=["float32-sparse"], weights="best",
                        sections={"Floors": "Chance is 0.33."})
-    assert made.made["weights"] == "best"
+    assert made.made["weights"] == "best_on_validation"
     assert "chosen on these very windows" in made.model_card()
     assert "## Floors\n\nChance is 0.33." in made.model_card()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,9 +20,9 @@ from tensorflow_model_optimization.sparsity.keras import strip_pruning
 from edge_asc import features
 from edge_asc.errors import InputError, RecipeError, TrainingError
 from edge_asc.spec import LABELS, FeatureSpec
-from edge_asc.train import pruning
+from edge_asc.train import checkpoint, pruning
 from edge_asc.train.batches import Splits, Windows, batches, clamp_windows, draw_epoch
-from edge_asc.train.fit import train_member, train_on
+from edge_asc.train.fit import train_member, train_on, write_results
 from edge_asc.train.member import MemberTraining
 from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
 from edge_asc.train.progress import Silent
@@ -102,7 +103,7 @@ def test_a_run_learns_and_leaves_its_files(run):
     assert not list(run.path.rglob("*partial*"))
 
 
-@pytest.mark.parametrize("which", ["last", "best"])
+@pytest.mark.parametrize("which", ["last", "best", "best_on_validation"])
 def test_saved_models_are_plain_and_truly_zero(run, which):
     model = keras.models.load_model(run.model_path("v1", which), compile=False)
     assert not [layer for layer in model.layers if type(layer).__module__.startswith(("edge_asc", "tensorflow_model"))]
@@ -145,14 +146,51 @@ def test_a_finished_member_is_not_trained_again(run):
     assert {path: path.stat().st_mtime_ns for path in run.folder("v1").rglob("*")} == before
 
 
-def test_a_selection_split_does_the_choosing(tmp_path):
-    recipe = synthetic.recipe()
-    train_on(synthetic.splits(selection=synthetic.windows(30, 2)), recipe, tmp_path, members=["v1"],
-             data=synthetic.DATA, progress=Silent())
-    state = Run.load(tmp_path).state("v1")
-    assert state["chosen_on"] == "selection"
-    assert (tmp_path / "members" / "v1" / "best_on_selection.keras").is_file()
-    assert "note" not in json.loads((tmp_path / "results.json").read_text())
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory) -> Run:
+    """A run with a selection split, whose labels are those of the validation split in another order."""
+    folder = tmp_path_factory.mktemp("held_out")
+    train_on(synthetic.splits(selection=contrary()), synthetic.recipe(), folder, members=["v1"], data=synthetic.DATA,
+             progress=Silent())
+    return Run.load(folder)
+
+
+def contrary() -> Windows:
+    """Windows on which the best epoch is the one that has learnt the least."""
+    plain = synthetic.windows(30, 2)
+    return Windows(plain.parts, (plain.labels + 1) % 3, plain.recordings)
+
+
+def test_with_a_selection_split_both_rules_are_kept(held_out):
+    rows = [row for row in history(held_out.folder("v1")) if row["epoch"] > 6]
+    results, state = json.loads((held_out.path / "results.json").read_text()), held_out.state("v1")
+    for split in "validation", "selection":
+        rule = f"best_on_{split}"
+        best = max(rows, key=lambda row: (row[f"{split}_macro_accuracy"], -row[f"{split}_log_loss"]))
+        assert state[rule]["epoch"] == best["epoch"]
+        assert results[rule]["v1"]["log_loss"] == pytest.approx(best["validation_log_loss"], abs=1e-5)
+        assert held_out.model_path("v1", rule) == held_out.folder("v1") / f"{rule}.keras"
+        with np.load(held_out.folder("v1") / f"{split}.npz") as archive:
+            assert sorted(archive) == ["best_on_selection", "best_on_validation", "last"]
+    assert state["best_on_validation"]["epoch"] != state["best_on_selection"]["epoch"]
+    assert held_out.weights("v1", "best") == "best_on_selection"
+    assert "optimistic" in results["note"]
+
+
+def test_a_run_of_an_earlier_version_is_read(held_out, tmp_path):
+    shutil.copytree(held_out.path, tmp_path / "run")
+    path = tmp_path / "run/members/v1/state.json"
+    state = json.loads(path.read_text())
+    del state["best_on_validation"]
+    path.write_text(json.dumps({**state, "chosen_on": "selection"}))
+    old = Run.load(tmp_path / "run")
+    assert old.model_path("v1", "best").name == "best_on_selection.keras"
+    with pytest.raises(TrainingError, match=r"no weights best_on_validation; found last, best_on_selection"):
+        old.model_path("v1", "best_on_validation")
+    write_results(old, synthetic.splits())
+    assert {"last", "best_on_selection"} < set(json.loads((old.path / "results.json").read_text()))
+    with pytest.raises(TrainingError, match=r"no weights aware.*aware_epochs=20"):
+        old.model_path("v1", "aware")
 
 
 # Kill and resume
@@ -204,6 +242,25 @@ def test_a_damaged_checkpoint_is_an_error_that_says_what_to_do(tmp_path):
                               progress=Silent())
     with pytest.raises(TrainingError, match="Delete it"):
         training.resume()
+
+
+@pytest.mark.parametrize("selection", [None, contrary()], ids=["validation", "selection"])
+def test_a_checkpoint_of_an_earlier_version_is_taken_up_or_refused(selection, tmp_path):
+    splits, recipe = synthetic.splits(selection=selection), synthetic.recipe()
+    state = train_member("v1", recipe=recipe, splits=splits, folder=tmp_path, progress=Silent())
+    path, rule = tmp_path / "checkpoint" / "state.npz", "best_on_selection" if selection else "best_on_validation"
+    groups, meta = checkpoint.load(path)
+    del meta["best_rows"]
+    checkpoint.save(path, {"variables": groups["variables"], "best": groups[rule]}, {**meta, "best": state[rule]})
+    training = MemberTraining("v1", recipe=recipe, splits=splits, folder=tmp_path, progress=Silent())
+    if selection:
+        with pytest.raises(TrainingError, match=r"lacks the best epoch on the validation split.*Delete it"):
+            training.resume()
+    else:
+        training.resume()
+        assert training.run() == {key: state[key] for key in state if key not in ("name", "architecture", "seed")}
+    checkpoint.save(path, {"variables": groups["variables"]}, {**meta, "best": None})
+    MemberTraining("v1", recipe=recipe, splits=splits, folder=tmp_path, progress=Silent()).resume()
 
 
 # What stops a run

@@ -128,7 +128,7 @@ def build_bundle(pool: Pool, picked: Picked, out: Path, *, dataset: Path | None 
     sections = {"How it was picked": how_picked(pool, picked)}
 
     def card(bundle: Bundle) -> str:
-        return model_card(Card(bundle=bundle, recipe=recipe, about=about, weights=LAST, chosen_on="selection",
+        return model_card(Card(bundle=bundle, recipe=recipe, about=about, weights=LAST,
                                sparsity=", ".join(sparsities), scores=scores, golden_clip=clip.name, sections=sections,
                                agreements={each.member.name: each.agreements for each in members}))
 
