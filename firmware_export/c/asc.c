@@ -5,9 +5,19 @@
 
 #define INITIALISED 0x61736331u
 
+struct aligned {
+    char first;
+    AscState state;
+};
+
+static int is_place(const AscState *state)
+{
+    return state != NULL && (uintptr_t)state % offsetof(struct aligned, state) == 0;
+}
+
 static int usable(const AscState *state)
 {
-    return state != NULL && state->initialised == INITIALISED;
+    return is_place(state) && state->initialised == INITIALISED;
 }
 
 static void forget_sound(AscState *state)
@@ -17,9 +27,9 @@ static void forget_sound(AscState *state)
     state->lost = 0;
 }
 
-int asc_init(AscState *state)
+int asc_init_sized(AscState *state, size_t n_bytes)
 {
-    if (state == NULL)
+    if (!is_place(state) || n_bytes != sizeof *state)
         return ASC_ERROR;
     forget_sound(state);
     state->n_dropped = 0;
@@ -51,7 +61,7 @@ static void keep_frame(AscState *state, const asc_db db[ASC_N_MELS])
     state->floors[state->head] = asc_frontend_floor(loudest);
     state->head = state->head + 1 == ASC_RING_FRAMES ? 0 : state->head + 1;
     state->n_held += state->n_held < ASC_RING_FRAMES;
-    state->n_new += state->n_new < ASC_N_FRAMES;
+    state->n_new += state->n_new < UINT32_MAX;
     state->n_since++;
 }
 
@@ -134,6 +144,7 @@ int asc_step(AscState *state, uint32_t budget)
             return ASC_NOT_READY;
         begin(state);
     }
+    state->window.columns = state->columns; /* the state may have been moved */
     const int status = asc_model_step(&state->model, &state->window, budget);
     if (status != ASC_MODEL_DONE)
         return status == ASC_MODEL_MORE ? ASC_MORE : ASC_ERROR;

@@ -2,6 +2,15 @@
 #ifndef ASC_CONFIG_H
 #define ASC_CONFIG_H
 
+#include <limits.h>
+
+#if CHAR_BIT != 8 || INT_MAX < 0x7fffffff
+#error "asc needs bytes of 8 bits and an int of 32"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "asc is written for little-endian processors and was tested on no others"
+#endif
+
 /* 1: the front end computes in integers (parts without an FPU). 0: in float32. */
 #ifndef ASC_FIXED_POINT
 #if (defined(__arm__) && !(defined(__ARM_FP) && (__ARM_FP & 4))) || (defined(__riscv) && !defined(__riscv_flen)) || \
@@ -22,7 +31,7 @@
 #endif
 
 /* a * b + c in one instruction where there is one; elsewhere fmaf() would be a slow function. */
-#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA) || defined(__FMA__)
+#if defined(__GNUC__) && (defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA) || defined(__FMA__))
 #define ASC_FMA(a, b, c) __builtin_fmaf((a), (b), (c))
 #else
 #define ASC_FMA(a, b, c) ((a) * (b) + (c))

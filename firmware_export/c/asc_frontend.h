@@ -20,6 +20,10 @@ typedef struct {
     AscFftWork work;
 } AscFrontend;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Forgets all samples. */
 void asc_frontend_reset(AscFrontend *frontend);
 
@@ -35,5 +39,9 @@ int8_t asc_frontend_quantise(asc_db db);
 
 /* The smallest value that the input tensor may hold beside this level: the level less ASC_TOP_DB, quantised. */
 int8_t asc_frontend_floor(asc_db db);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

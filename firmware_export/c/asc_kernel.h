@@ -34,8 +34,10 @@ typedef struct {
 #endif
 } AscRequant;
 
-/* Not for a host's tables, which a 32-bit Linux with a Thumb-2 compiler has too: Cortex-M reads its own encodings. */
-#if !ASC_PLAIN_C && !ASC_MODEL_HOST && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+/* Not for a host's tables, which a 32-bit Linux with a Thumb-2 compiler has too: Cortex-M reads its own encodings. Words are
+   loaded from any address: not where the compiler is told that they may not be (-mno-unaligned-access). */
+#if !ASC_PLAIN_C && !ASC_MODEL_HOST && defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && \
+    defined(__ARM_FEATURE_UNALIGNED)
 #define ASC_HAS_DSP 1
 #else
 #define ASC_HAS_DSP 0

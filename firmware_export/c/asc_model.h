@@ -6,6 +6,7 @@
      ASC_MODEL_N_MEMBERS, ASC_MODEL_N_LABELS, ASC_MODEL_N_MELS, ASC_MODEL_N_FRAMES   shapes, the same for all members
      ASC_MODEL_INPUT_SCALE (float), ASC_MODEL_INPUT_ZERO_POINT                       real = scale * (stored - zero point)
      ASC_MODEL_ARENA_BYTES                                                           what AscModel holds beside its state
+     ASC_MODEL_BUNDLE                                                                a string that names what was exported
    No function here allocates, recurses or keeps state outside AscModel: two models in one program do not disturb each
    other. */
 #ifndef ASC_MODEL_H
@@ -38,6 +39,10 @@ typedef struct {
 
 enum { ASC_MODEL_DONE = 0, ASC_MODEL_MORE = 1, ASC_MODEL_ERROR = -1 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Starts a member. Returns 0, or ASC_MODEL_ERROR for a null pointer or a member that does not exist. */
 int asc_model_begin(AscModel *model, int member);
 
@@ -64,5 +69,9 @@ uint32_t asc_model_frames_read(const AscModel *model);
 
 extern const char *const asc_model_labels[ASC_MODEL_N_LABELS];   /* in the order of the output tensor */
 extern const char *const asc_model_members[ASC_MODEL_N_MEMBERS]; /* as the bundle names them */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

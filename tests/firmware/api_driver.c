@@ -1,7 +1,7 @@
 /* Does what standard input says with two states and prints what each call returned. The samples are a fixed sequence of
    noise, the same for both states, each of which goes through it at its own pace.
 
-       init S | push S N | step S BUDGET | classify S | show S | null | untouched */
+       init S | push S N | step S BUDGET | classify S | show S | move S | null | untouched | misplaced */
 #include "asc.h"
 
 #include <stdio.h>
@@ -62,7 +62,18 @@ int main(void)
             printf("%d\n", asc_classify(&states[which]));
         else if (!strcmp(verb, "show"))
             show(&states[which]);
-        else if (!strcmp(verb, "null")) {
+        else if (!strcmp(verb, "move")) {
+            states[1 - which] = states[which];
+            memset(&states[which], 0xa5, sizeof states[which]);
+        } else if (!strcmp(verb, "misplaced")) {
+            static int32_t place[sizeof(AscState) / 4 + 4];
+            AscState *state = (AscState *)(void *)((char *)place + 1);
+            call_wrongly(state, "misplaced");
+            printf("%d %d\n", asc_init(state), asc_init_sized(&states[which], sizeof *state - 4));
+            for (size_t i = 0; i < sizeof place / sizeof *place; i++)
+                if (place[i] != 0)
+                    return 3;
+        } else if (!strcmp(verb, "null")) {
             call_wrongly(NULL, "null");
             printf("%d %d\n", asc_init(NULL), asc_push(&states[which], NULL, 5));
         } else if (!strcmp(verb, "untouched"))

@@ -52,7 +52,7 @@ class Reference:
             frame = self.frontend.frames(self.samples[frame_end - self.spec.n_fft : frame_end])
             self.held.append(frame[:, 0])
             self.n_since += 1
-            self.n_new = min(self.n_new + 1, self.spec.n_frames)
+            self.n_new += 1
         return DONE
 
     @property

@@ -96,10 +96,25 @@ def test_wrong_calls_change_nothing(driver: Driver) -> None:
     assert driver(["init 0", "push 0 500", "null 0", "push 0 1656", "classify 0"])[-1] == "0"
 
 
+def test_a_misaligned_state_or_one_of_another_size_is_refused(driver: Driver) -> None:
+    assert driver(["misplaced"]) == ["misplaced -1 -1 -1 -1 0 0 1 1 -1", "-1 -1"]
+    assert driver(["init 0", "push 0 2156", "misplaced 0", "classify 0"])[-1] == "0", "and keeps what it had"
+
+
+def test_a_state_may_be_moved_in_the_middle_of_a_classification(driver: Driver) -> None:
+    script = ["init 0", "push 0 2156", *["step 0 8"] * 30]
+    assert driver([*script, "move 0", "classify 1", "show 1"])[-1] == driver([*script, "classify 0", "show 0"])[-1]
+
+
+def test_any_hop_can_be_waited_for_however_short_the_window(driver: Driver) -> None:
+    lines = driver(["init 0", "push 0 100000", "classify 0", "push 0 50000", "show 0"])
+    assert lines[-1].startswith("500 0 "), "500 new frames, of which a window holds 20"
+
+
 def test_more_samples_than_a_window_in_one_call(driver: Driver) -> None:
     lines = driver(["init 0", "push 0 100000", "show 0", "classify 0", "classify 0", "show 0"])
     assert lines[1] == "0"
-    assert lines[2].startswith("20 0 -1 none")
+    assert lines[2].startswith("998 0 -1 none")
     assert lines[3:5] == ["0", "2"]
 
 

@@ -202,8 +202,8 @@ def test_a_warning_is_an_error(spoiled: Exported) -> None:
 
 def test_a_fault_of_the_processor_is_an_error(spoiled: Exported) -> None:
     _require("stm32f405")
-    _replace(spoiled.source_folder / "asc.c", r"if \(state == NULL\)\n        return ASC_ERROR;",
-             "*(volatile int *)0xfffffff0u = 1;")
+    _replace(spoiled.source_folder / "asc.c", r"if \(!is_place\(state\) [^\n]*\n        return ASC_ERROR;",
+             "*(volatile int *)0xfffffff0u = (int)n_bytes;")
     with pytest.raises(VerificationError, match="fault of the processor"):
         _verify(spoiled, "stm32f405")
 
