@@ -5,35 +5,35 @@ The hand-written C is copied, the tables are generated; nothing is left half-wri
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edge_asc import __version__
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
 from edge_asc.spec import FeatureSpec
 from firmware_export.boards.board import Board, Need, require_fit
-from firmware_export.boards.fitting import Settings, need, settings_for, settings_without_board
+from firmware_export.boards.fitting import Settings, most_frames, need, settings_for, settings_without_board
 from firmware_export.emit.frontend import feature_files
 from firmware_export.emit.levels import InputQuantization
 from firmware_export.emit.model import Member, config_header, data_source
 from firmware_export.network.layers import Conv, Dense, Network
 from firmware_export.network.read import read_network
-from firmware_export.output.exported import EXPORT_JSON, SOURCES, Exported, manifest_sha256
+from firmware_export.output.exported import SOURCES, Exported, manifest_sha256
+from firmware_export.output.folder import require_replaceable, write_folder
 from firmware_export.output.packaging import packaging_files
 from firmware_export.output.readme import readme
-from firmware_export.output.sizes import size_report, state_bytes
+from firmware_export.output.sizes import size_report
 from firmware_export.planning.lower import Program, lower
 from firmware_export.planning.plan import FIRMWARE, Plan, Purpose
 from firmware_export.planning.stripes import make_plan
 
 C = Path(__file__).parent / "c"
 _VARIANTS = ("int8-sparse", "int8-dense")
+_LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */"
 
 
 def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = None, board: Board | None = None,
@@ -52,9 +52,11 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
     Raises:
         BundleError: The bundle has no int8 variant or no such member.
         ModelFileError: A member has something that the C code has not, or members disagree.
-        InputError: Something else than an export stands at `out`, or the C front end cannot compute the features.
+        InputError: Something else than an untouched export stands at `out`, a member is named twice, or the C front end
+            cannot compute the features.
         OverBudgetError: It does not fit the board.
     """
+    require_replaceable(out)
     variant, names = int8_variant(bundle), list(members) if members is not None else [m.name for m in bundle.members]
     networks = read_networks(bundle, names, variant)
     entry = networks[0].activations[networks[0].input]
@@ -69,9 +71,12 @@ def export_bundle(bundle: Bundle, out: Path, *, members: Sequence[str] | None = 
         n_spare_frames = settings.n_spare_frames if n_spare_frames is None else n_spare_frames
     planned_members = planned(networks, purpose)
     if board is not None:
-        require_fit(board, need(planned_members, spec=bundle.features, n_spare_frames=n_spare_frames))
-    files = firmware_files(exported, planned_members, n_spare_frames=n_spare_frames, command=command)
-    _write(out, files)
+        require_fit(board, need(planned_members, spec=bundle.features, n_spare_frames=n_spare_frames),
+                    alternatives=most_frames(board, planned_members, spec=bundle.features))
+    sizes = size_report(exported, planned_members, n_spare_frames=n_spare_frames)
+    files = firmware_files(exported, planned_members, sizes, command=command)
+    files["MODEL_CARD.md"] = bundle.model_card()
+    write_folder(out, files, {**exported.to_json(), "command": command, "sizes": sizes})
     return exported
 
 
@@ -113,8 +118,11 @@ def read_networks(bundle: Bundle, names: Sequence[str], variant: str) -> list[Ne
 
     Raises:
         BundleError: The bundle has no such member.
+        InputError: A member is named twice.
         ModelFileError: A member has something that the C code has not, or members disagree.
     """
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError("each member votes once", found=f"{', '.join(twice)} more than once")
     networks = [read_network(bundle.member_bytes(name, variant), name=name) for name in names]
     _agree(networks, bundle)
     return networks
@@ -146,22 +154,21 @@ def max_taps(networks: Sequence[Network]) -> int:
                 for network in networks for layer in network.layers if isinstance(layer, Conv)), default=0)
 
 
-def firmware_files(exported: Exported, members: Sequence[Member], *, n_spare_frames: int,
+def firmware_files(exported: Exported, members: Sequence[Member], sizes: dict[str, Any], *,
                    command: str) -> dict[str, str]:
     """Path in the export -> content."""
-    origin = (f"Generated by edge-asc from the bundle with manifest sha256 {exported.bundle_sha256},\n   members "
-              f"{' '.join(exported.members)}, variant {exported.variant}. Do not edit: export again.")
+    origin = (f"Generated by edge-asc {__version__} from the bundle with manifest sha256\n   {exported.bundle_sha256}, "
+              f"members {' '.join(exported.members)},\n   variant {exported.variant}. Do not edit: export again.")
     provenance = f"/* {origin} */" if not command else f"/* {origin}\n   Command: {command.replace('*/', '* /')} */"
-    sizes = size_report(exported, members, n_spare_frames=n_spare_frames)
-    c = {path.name: path.read_text() for path in sorted(C.glob("asc*.[ch]"))}
-    c["asc_model_config.h"] = config_header(members, provenance=provenance)
+    n_spare_frames = sizes["n_spare_frames"]
+    c = {path.name: f"{_LICENCE}\n{path.read_text()}" for path in sorted(C.glob("asc*.[ch]"))}
+    c["asc_model_config.h"] = config_header(members, provenance=provenance, bundle_id=exported.bundle_sha256[:12])
     c["asc_model_data.c"] = data_source(members, labels=exported.labels, provenance=provenance)
     c |= feature_files(exported.features, exported.input, provenance=provenance, n_spare_frames=n_spare_frames)
     files = {f"{SOURCES}/{name}": text for name, text in c.items()}
     files |= packaging_files(exported.features, labels=exported.labels, n_spare_frames=n_spare_frames,
-                             state_bytes=state_bytes(exported.features, members, n_spare_frames=n_spare_frames))
+                             state_bytes=sizes["ram_state_bytes"])
     files["README.md"] = readme(exported, members, sizes, command=command)
-    files[EXPORT_JSON] = json.dumps({**exported.to_json(), "command": command, "sizes": sizes}, indent=1) + "\n"
     return files
 
 
@@ -189,23 +196,3 @@ def _agree(networks: Sequence[Network], bundle: Bundle) -> None:
         if exit_.shape != (len(bundle.labels), 1, 1):
             raise ModelFileError(f"member {network.name} has another number of labels", found=exit_.shape[0],
                                  wanted=len(bundle.labels))
-
-
-def _write(out: Path, files: dict[str, Any]) -> None:
-    if out.exists() and not (out / EXPORT_JSON).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an export, so it is not replaced", fix="Choose another folder.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        for name, text in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        folder.chmod(0o755)
-        old = folder.with_name(folder.name + ".old")
-        if out.exists():
-            out.rename(old)
-        folder.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -61,13 +61,13 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
 
     from edge_asc.bundle import Bundle, shipped_bundle
     from firmware_export.boards.board import find_board
-    from firmware_export.boards.fitting import estimated_s
+    from firmware_export.boards.fitting import STACK_BYTES, estimated_s
     from firmware_export.export import export_bundle
     from firmware_export.output.tflm import export_tflm
 
     bundle = Bundle.load(bundle_path or shipped_bundle())
     board = find_board(board_name) if board_name else None
-    chosen = tuple(name.strip() for name in members.split(",")) if members else None
+    chosen = tuple(name.strip() for name in members.split(",")) if members is not None else None
     typed = shlex.join(["edge-asc", *sys.argv[1:]])
     if form == "tflm":
         arrays = export_tflm(bundle, Path(out_path), members=chosen, command=typed)
@@ -87,8 +87,13 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
     if board:
         seconds = estimated_s(board, sum(sizes["multiplications"].values()))
         click.echo(f"  {board.name}  about {seconds:.1f} s per window: an estimate, nothing was measured there")
-        if seconds > exported.features.window_s:
-            note(f"{board.name} is slower than the sound: it will answer, with gaps between its windows")
+        left = board.ram_bytes - sizes["ram_state_bytes"] - STACK_BYTES
+        click.echo(f"  left for the rest of the program, {STACK_BYTES >> 10} KiB of stack taken off: "
+                   f"{left / 1024:.1f} KiB of RAM")
+        spec = exported.features
+        if seconds > (room_s := sizes["n_spare_frames"] * spec.hop_length / spec.sample_rate_hz):
+            note(f"spare frames take {room_s:.1f} s of sound while {board.name} classifies for {seconds:.1f} s: it "
+                 "will answer, with gaps between its windows")
     click.echo(f"Next: edge-asc firmware verify {shlex.quote(out_path)}")
 
 

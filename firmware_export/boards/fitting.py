@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 
 from edge_asc.spec import FeatureSpec
 from firmware_export.boards.board import KIB, Board, Need, require_fit
-from firmware_export.emit.frontend import SPARE_FRAMES
+from firmware_export.emit.frontend import SPARE_FRAMES, frontend_table_bytes
 from firmware_export.emit.model import Member, work
 from firmware_export.network.layers import Network
 from firmware_export.output.sizes import plan_bytes, state_bytes, weight_bytes
 from firmware_export.planning.plan import FIRMWARE, Purpose
 
-CODE_BYTES = 24 * KIB
-"""Code and front-end tables, generously: 22 KiB were measured on Cortex-M4F, 23 on Cortex-M0+."""
+_CODE_BYTES = 21 * KIB
+"""Without tables, generously: 14 KiB were measured on Cortex-M4F, 20 on Cortex-M0+."""
 STACK_BYTES = 2 * KIB
 """Generously: about 1 KiB was measured, without interrupts."""
+OWN_BYTES = 4 * KIB
+"""What spare frames leave, where they can, to the program's own variables, such as a microphone's blocks."""
 SINGLE_RAM_BYTES, SINGLE_SPARE_FRAMES = 48 * KIB, 24
 """Without a board, a member alone is planned for this."""
 _WIDE_KIB, _NARROW_KIB = (64, 40), (24, 16, 12, 8, 4, 2, 1)
@@ -49,7 +51,7 @@ def settings_without_board(networks: Sequence[Network], *, spec: FeatureSpec, pl
 
 def settings_for(board: Board, networks: Sequence[Network], *, spec: FeatureSpec, plan: Planner) -> Settings:
     """Stripes and spare frames for a board: the widest stripes that leave half of its RAM to others, or else the
-    widest that fit at all.
+    widest that fit at all; what is left is not all filled with spare frames.
 
     Args:
         board: The board.
@@ -67,12 +69,14 @@ def settings_for(board: Board, networks: Sequence[Network], *, spec: FeatureSpec
         members = plan(networks, purpose)
         wanted = wanted_spare_frames(board, members, spec=spec)
         found = need(members, spec=spec, n_spare_frames=wanted)
-        if found.fits(board) and (kib in _NARROW_KIB or found.ram_bytes <= board.ram_bytes // 2):
+        leaves = board.ram_bytes // 2 if kib in _WIDE_KIB else OWN_BYTES
+        if found.fits(board) and found.ram_bytes <= board.ram_bytes - leaves:
             return Settings(purpose=purpose, n_spare_frames=wanted)
     least = need(members, spec=spec, n_spare_frames=0)
     if not least.fits(board):
         require_fit(board, least, alternatives=_fewer(networks, purpose, spec=spec, plan=plan))
-    return Settings(purpose=purpose, n_spare_frames=(board.ram_bytes - least.ram_bytes) // (spec.n_mels + 1))
+    left = max(0, board.ram_bytes - least.ram_bytes - OWN_BYTES)
+    return Settings(purpose=purpose, n_spare_frames=left // (spec.n_mels + 1))
 
 
 def wanted_spare_frames(board: Board, members: Sequence[Member], *, spec: FeatureSpec) -> int:
@@ -91,8 +95,22 @@ def need(members: Sequence[Member], *, spec: FeatureSpec, n_spare_frames: int) -
     """Flash and RAM of an ensemble, code and stack included."""
     tables = plan_bytes(members) + sum(sum(weight_bytes(member).values()) for member in members)
     state = state_bytes(spec, members, n_spare_frames=n_spare_frames)
-    return Need(label=" ".join(member.network.name for member in members), flash_bytes=tables + CODE_BYTES,
+    return Need(label=" ".join(member.network.name for member in members), flash_bytes=tables + code_bytes(spec),
                 ram_bytes=state + STACK_BYTES)
+
+
+def most_frames(board: Board, members: Sequence[Member], *, spec: FeatureSpec) -> Iterator[Need]:
+    """What members with these plans need with as many spare frames as the board's RAM has room for."""
+    left = board.ram_bytes - need(members, spec=spec, n_spare_frames=0).ram_bytes
+    if left >= 0:
+        n = max(0, left - 4) // (spec.n_mels + 1)
+        found = need(members, spec=spec, n_spare_frames=n)
+        yield replace(found, label=f"{found.label} with {n} spare frames")
+
+
+def code_bytes(spec: FeatureSpec) -> int:
+    """Flash of the code and of the front end's tables: what is there once, whatever the members."""
+    return _CODE_BYTES + frontend_table_bytes(spec)
 
 
 def _fewer(networks: Sequence[Network], purpose: Purpose, *, spec: FeatureSpec, plan: Planner) -> Iterator[Need]:

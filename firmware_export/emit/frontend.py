@@ -50,6 +50,11 @@ def feature_files(spec: FeatureSpec, quantization: InputQuantization, *, provena
             SOURCE: _source(spec, bands, provenance)}
 
 
+def frontend_table_bytes(spec: FeatureSpec) -> int:
+    """Flash of the front end's tables: those in float32, which are the larger ones."""
+    return 4 * (spec.n_fft // 4 + 1) + 4 * int(_bands(spec).length.sum()) + 4 * spec.n_mels
+
+
 @dataclass(frozen=True)
 class _Bands:
     """The filterbank without its zeros: band j covers bins first[j] to first[j] + length[j] - 1."""

@@ -34,12 +34,13 @@ class Member:
     plan_number: int
 
 
-def config_header(members: Sequence[Member], *, provenance: str, for_host: bool = False) -> str:
+def config_header(members: Sequence[Member], *, provenance: str, bundle_id: str = "", for_host: bool = False) -> str:
     """asc_model_config.h: the constants that asc_model.h names.
 
     Args:
         members: With their plans.
         provenance: A comment to begin with.
+        bundle_id: What the program can say it was made from.
         for_host: Whether the tables are those of host_tables.py; `data_source` must be told the same.
     """
     first = members[0].network
@@ -53,6 +54,7 @@ def config_header(members: Sequence[Member], *, provenance: str, for_host: bool 
         ("N_BUFFERS", max(len(plan.program.buffers) for plan in plans)),
         ("N_STEPS", max(len(plan.program.steps) for plan in plans)),
         ("TILE", max(plan.tile for plan in plans)), *([("HOST", 1)] if for_host else []),
+        *([("BUNDLE", f'"{bundle_id}"')] if bundle_id else []),
     ]
     lines = [f"#define ASC_MODEL_{name} {value}" for name, value in values]
     return "\n".join([provenance, "#ifndef ASC_MODEL_CONFIG_H", "#define ASC_MODEL_CONFIG_H", "", *lines, "",

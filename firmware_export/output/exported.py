@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_asc import __version__
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError
 from edge_asc.spec import FeatureSpec
@@ -63,7 +64,8 @@ class Exported:
 
     def to_json(self) -> dict[str, Any]:
         """The content of export.json; more keys may stand beside these."""
-        return {"format_version": FORMAT_VERSION, "bundle": {"path": self.bundle_path, "sha256": self.bundle_sha256},
+        return {"format_version": FORMAT_VERSION, "made_with": f"edge-asc {__version__}",
+                "bundle": {"path": self.bundle_path, "sha256": self.bundle_sha256},
                 "labels": list(self.labels), "members": list(self.members), "variant": self.variant,
                 "input": {"scale": self.input.scale, "zero_point": self.input.zero_point},
                 "outputs": [{"scale": scale, "zero_point": zero_point} for scale, zero_point in self.outputs],

@@ -22,6 +22,7 @@ _FILES = {
     "zephyr/CMakeLists.txt": "zephyr/CMakeLists.txt",
     "zephyr/Kconfig": "zephyr/Kconfig",
     "esp-idf/idf_component.yml": "idf_component.yml",
+    "LICENSE": "LICENSE",
 }
 
 

@@ -1,12 +1,15 @@
-"""The README of an export: what it needs, what it promises, what it takes."""
+"""The README of an export: what it needs, how to use it, what it promises, what it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from edge_asc import __version__
 from firmware_export.emit.model import Member
 from firmware_export.output.exported import Exported
+
+STEP_BUDGET = 100_000
 
 
 def readme(exported: Exported, members: Sequence[Member], sizes: dict[str, Any], *, command: str) -> str:
@@ -18,15 +21,23 @@ def readme(exported: Exported, members: Sequence[Member], sizes: dict[str, Any],
         for member in members)
     spec = exported.features
     spare_s = sizes["n_spare_frames"] * spec.hop_length / spec.sample_rate_hz
+    n_steps = sum(-(-n // STEP_BUDGET) for n in sizes["multiplications"].values())
     return f"""# Acoustic scene classification in C99
 
-Made from the bundle with manifest sha256 `{exported.bundle_sha256}`: members {', '.join(exported.members)}; labels
-{', '.join(exported.labels)}.{f" Command: `{command}`." if command else ""} Everything to compile is in `src/`;
-start with `src/asc.h`.
+Made by edge-asc {__version__} from the bundle with manifest sha256 `{exported.bundle_sha256}` (a program can print its
+first digits, `ASC_MODEL_BUNDLE`): members {', '.join(exported.members)}; labels {', '.join(exported.labels)}.
+{f"Command: `{command}`." if command else ""}
+
+Everything to compile is in `src/`; start with `src/asc.h`. Keep files of your own outside: an export is replaced by the
+next one, and one in which anything was added or edited is not.
 
 ## What it needs
-A C99 compiler; from the C library memcpy, memmove, memset and nothing else, not even libm; on parts without an FPU or a
-wide multiply the compiler's own helpers (libgcc). Sound at {spec.sample_rate_hz} Hz, mono, 16 bits. Compile with -O2.
+A C99 compiler and a little-endian processor with an `int` of 32 bits; from the C library memcpy, memmove, memset and
+nothing else, not even libm; on parts without an FPU or a wide multiply the compiler's own helpers (libgcc). Compile
+with -O2. The kernels for Cortex-M4 and later load words from any address: where your system traps that, compile with
+-mno-unaligned-access, and plain C does the same, slower.
+
+Sound at {spec.sample_rate_hz} Hz, mono, 16 bits, at the level of the recordings that the networks learnt from.
 
 ## How to use it
 ```c
@@ -34,21 +45,40 @@ wide multiply the compiler's own helpers (libgcc). Sound at {spec.sample_rate_hz
 
 static AscState state;
 
-asc_init(&state);
-for (;;) {{
-    asc_push(&state, block, n);               /* the samples, in blocks of any length */
-    if (asc_busy(&state) || asc_ready(&state) >= ASC_FRAMES_PER_SECOND)
-        if (asc_step(&state, 100000) == ASC_DONE)
-            use(asc_label(&state), asc_probabilities(&state));
+int main(void)
+{{
+    static int16_t block[480];
+    asc_init(&state);
+    for (;;) {{
+        size_t n = read_microphone(block, 480);   /* what has arrived, perhaps nothing: it may not wait */
+        asc_push(&state, block, n);
+        if (asc_busy(&state) || asc_ready(&state) >= ASC_FRAMES_PER_SECOND)
+            if (asc_step(&state, {STEP_BUDGET}) == ASC_DONE)
+                use(asc_label(&state), asc_probabilities(&state));
+    }}
 }}
 ```
 
-A window is {spec.window_s:.3f} s of sound. While one is classified, step by step, the next sound goes on being
-taken in: there is room for {sizes['n_spare_frames']} frames ({spare_s:.1f} s). On a part that is slower than that,
-samples are dropped (asc_push says so) and the next window begins after the gap; no window ever has one inside.
+A window is {spec.window_s:.3f} s of sound. Classifying one takes {n_steps} such steps or some fewer, and between them
+the next sound goes on being taken in: there is room for {sizes['n_spare_frames']} frames ({spare_s:.1f} s). Where a
+classification takes longer than that, because the part is slow or because the loop waits for sound between the steps,
+samples are dropped (asc_push says so) and the next window begins after the gap; no window ever has one inside. A loop
+that has to wait gives each step more to do: `asc.h` says how much.
 
-The same folder is a CMake project (target `asc`), an Arduino library, a PlatformIO library, a Zephyr module
-(CONFIG_EDGE_ASC) and an ESP-IDF component.
+Calls with one state may not overlap: let the interrupt or the DMA collect blocks, and push them from the loop.
+
+| build system | how |
+|---|---|
+| CMake | `add_subdirectory(this-folder asc)`, `target_link_libraries(app asc)` |
+| ESP-IDF | put it into `components/`, or name it in `EXTRA_COMPONENT_DIRS`; the component is called like the folder |
+| Zephyr | `west build ... -- -DEXTRA_ZEPHYR_MODULES=/path/of/this-folder`; `CONFIG_EDGE_ASC=y` (and `CONFIG_FPU=y`) |
+| Arduino | copy it into the folder `libraries`; the core decides how it optimises, often -Os; see the example Listen |
+| PlatformIO | copy it into `lib/`, or `lib_deps = symlink:///path/of/this-folder` |
+| anything else | compile `src/*.c` with `-Isrc` |
+
+Macros that you may set, for the library and the application alike (asc_init refuses the state of a program that was
+compiled otherwise): `ASC_SPARE_FRAMES`, and those of `src/asc_config.h`. Every export has the same names: a program can
+have one.
 
 ## What it promises
 No heap, no files, no recursion, no constructors, no names that do not begin with asc. No variables outside `AscState`:
@@ -58,7 +88,9 @@ bit, on every target and with every kernel.
 
 ## What it takes
 Flash for the tables: {sizes['flash_tables_bytes']} bytes, of these weights and quantisation
-{sizes['flash_weights_and_quantisation_bytes']}. RAM: {sizes['ram_state_bytes']} bytes of `AscState` on a 32-bit part
+{sizes['flash_weights_and_quantisation_bytes']}; on top come the front end's tables, at most
+{sizes['flash_frontend_tables_bytes']} bytes, and 14 KiB (Cortex-M4F) to 20 KiB (Cortex-M0+) of code. RAM:
+{sizes['ram_state_bytes']} bytes of `AscState` on a 32-bit part, {sizes['ram_state_fixed_point_bytes']} without an FPU
 (window and spare frames {sizes['ram_window_bytes']}, networks {sizes['ram_model_bytes']}, the rest front end), plus
 the stack: 1.2 KB at most were measured on Cortex-M and RISC-V (gcc -O2), without interrupts.
 `edge-asc firmware verify` measures these and the code on emulated parts.
@@ -66,4 +98,9 @@ the stack: 1.2 KB at most were measured on Cortex-M and RISC-V (gcc -O2), withou
 | member | weights, flash bytes | quantisation, flash bytes | arena, RAM bytes (shared) | multiplications per window |
 |---|---|---|---|---|
 {rows}
+
+## Licence
+What was written by hand, the C and these build files, is edge-asc's: Apache-2.0, see LICENSE. The tables in
+`src/asc_model_*` come from your bundle and are under its terms; `MODEL_CARD.md` is the bundle's own account of what its
+networks learnt from and how good they are.
 """

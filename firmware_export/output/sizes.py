@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_asc.spec import FeatureSpec
+from firmware_export.emit.frontend import frontend_table_bytes
 from firmware_export.emit.model import Member, n_distances, work
 from firmware_export.emit.step_numbers import step_numbers
 from firmware_export.output.exported import Exported
@@ -31,14 +32,15 @@ def arena_bytes(members: Sequence[Member]) -> int:
     return max(member.plan.arena_bytes for member in members)
 
 
-def state_bytes(spec: FeatureSpec, members: Sequence[Member], *, n_spare_frames: int) -> int:
-    """sizeof(AscState) with the float32 front end on a 32-bit part."""
+def state_bytes(spec: FeatureSpec, members: Sequence[Member], *, n_spare_frames: int,
+                fixed_point: bool = False) -> int:
+    """sizeof(AscState) on a 32-bit part, with the front end in float32 or, for parts without an FPU, in integers."""
     n_labels = members[0].network.activations[members[0].network.output].shape[0]
     ring, outputs = spec.n_frames + n_spare_frames, len(members) * n_labels
-    counters, window = 9 * 4, 16
-    front_end = 2 * spec.n_fft + 4 + max(4 * spec.n_fft, 4 * (spec.n_fft // 2 + 1))
-    return counters + window + _up(2 * outputs, 4) + 4 * n_labels + _up(ring * (spec.n_mels + 1), 4) + front_end + \
-        model_bytes(members)
+    counters, window, power = 9 * 4, 16, 8 if fixed_point else 4  # bytes of one bin, and where it may stand
+    before = counters + window + _up(2 * outputs, 4) + 4 * n_labels + ring * (spec.n_mels + 1)
+    front_end = _up(2 * spec.n_fft + 4, power) + _up(max(4 * spec.n_fft, power * (spec.n_fft // 2 + 1)), power)
+    return _up(_up(before, power) + front_end + model_bytes(members), power)
 
 
 def weight_bytes(member: Member) -> dict[str, int]:
@@ -67,7 +69,10 @@ def size_report(exported: Exported, members: Sequence[Member], *, n_spare_frames
         "flash_tables_bytes": tables,
         "flash_weights_and_quantisation_bytes": sum(s["weights"] + s["quantisation"] for s in per_member.values()),
         "flash_members_bytes": per_member,
+        "flash_frontend_tables_bytes": frontend_table_bytes(exported.features),
         "ram_state_bytes": state_bytes(exported.features, members, n_spare_frames=n_spare_frames),
+        "ram_state_fixed_point_bytes": state_bytes(exported.features, members, n_spare_frames=n_spare_frames,
+                                                   fixed_point=True),
         "ram_model_bytes": model_bytes(members),
         "ram_arena_bytes": {member.network.name: member.plan.arena_bytes for member in members},
         "ram_window_bytes": (exported.features.n_frames + n_spare_frames) * (exported.features.n_mels + 1),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_asc import __version__
 from edge_asc.bundle import Bundle
 from edge_asc.errors import BundleError, InputError, ModelFileError
 from edge_asc.spec import FeatureSpec
@@ -48,6 +49,9 @@ class _Bundle:
         path.mkdir(exist_ok=True)
         (path / "manifest.json").write_text(json.dumps(sorted(members)))
 
+    def model_card(self) -> str:
+        return "# The card, by Zoë\n"
+
     def member_bytes(self, name: str, variant: str) -> bytes:
         if name not in self._members:
             raise BundleError(f"no member {name}")
@@ -72,9 +76,22 @@ def test_the_folder_is_complete_and_says_what_it_was_made_from(tmp_path: Path) -
         head = (again.source_folder / name).read_text()[:600]
         assert manifest_sha256(bundle) in head
         assert "edge-asc firmware bundle -o out" in head
+        assert f"edge-asc {__version__}" in head
+    config = (again.source_folder / "asc_model_config.h").read_text()
+    assert f'#define ASC_MODEL_BUNDLE "{manifest_sha256(bundle)[:12]}"' in config
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["made_with"] == f"edge-asc {__version__}"
     readme = (tmp_path / "out" / "README.md").read_text()
     assert manifest_sha256(bundle) in readme
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_licence_and_credits_go_along(tmp_path: Path) -> None:
+    out = export_bundle(_bundle(tmp_path), tmp_path / "out").folder
+    assert (out / "LICENSE").read_bytes() == (Path(__file__).parents[2] / "LICENSE").read_bytes()
+    assert (out / "MODEL_CARD.md").read_bytes() == "# The card, by Zoë\n".encode()
+    for path in (out / "src").iterdir():
+        is_table = path.name in {f"asc_model_{name}" for name in ("config.h", "data.c", "features.c", "features.h")}
+        assert path.read_text().startswith("/* SPDX-License-Identifier: Apache-2.0 */\n") != is_table, path
 
 
 def test_an_export_is_the_same_every_time_and_has_no_machine_in_it(tmp_path: Path) -> None:
@@ -115,6 +132,8 @@ def test_some_members_only(tmp_path: Path) -> None:
     assert export_bundle(_bundle(tmp_path), tmp_path / "out", members=["v2"]).members == ("v2",)
     with pytest.raises(BundleError, match="v7"):
         export_bundle(_bundle(tmp_path), tmp_path / "out", members=["v7"])
+    with pytest.raises(InputError, match="votes once; found v1 more than once"):
+        export_bundle(_bundle(tmp_path), tmp_path / "out", members=["v1", "v2", "v1"])
     assert Exported.load(tmp_path / "out").members == ("v2",)
 
 
@@ -138,19 +157,57 @@ def test_members_that_disagree_are_refused(tmp_path: Path, other: dict[str, int]
     assert not (tmp_path / "out").exists()
 
 
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     bundle, out = _bundle(tmp_path), tmp_path / "out"
     export_bundle(bundle, out, members=["v1"])
-    (out / "src" / "left_over.c").write_text("")
+    (out / "src" / "asc_layers.c").unlink()
     export_bundle(bundle, out)
     assert Exported.load(out).members == ("v1", "v2")
-    assert not (out / "src" / "left_over.c").exists()
+    assert (out / "src" / "asc_layers.c").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "out"]
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="is not an export"):
         export_bundle(bundle, precious)
     assert [path.name for path in precious.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["src/asc_conv.c", "src/mine.c", ".git/HEAD", "README.md", "zephyr/module.yml"])
+def test_an_export_with_somebodys_work_in_it_is_kept(tmp_path: Path, name: str) -> None:
+    bundle, out = _bundle(tmp_path), tmp_path / "out"
+    export_bundle(bundle, out)
+    (out / name).parent.mkdir(exist_ok=True)
+    with (out / name).open("a") as file:
+        file.write("/* A day's work. */\n")
+    before = _contents(out)
+    with pytest.raises(InputError, match=f"did not write or that were edited.*found {name};"):
+        export_bundle(bundle, out, members=["v1"])
+    assert _contents(out) == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"files": 3}', '{"files": null}', '{"format_version": 1}'])
+def test_a_folder_whose_description_is_damaged_is_kept(tmp_path: Path, text: str) -> None:
+    bundle, out = _bundle(tmp_path), tmp_path / "out"
+    export_bundle(bundle, out)
+    (out / "export.json").write_text(text)
+    with pytest.raises(InputError, match="is not an export"):
+        export_bundle(bundle, out)
+
+
+def test_a_link_to_an_export_stays_one(tmp_path: Path) -> None:
+    bundle, place = _bundle(tmp_path), tmp_path / "place"
+    export_bundle(bundle, place, members=["v1"])
+    link = tmp_path / "link"
+    link.symlink_to("place")
+    export_bundle(bundle, link)
+    assert link.is_symlink()
+    assert Exported.load(place).members == ("v1", "v2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "link", "place"]
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 256, 3.0, 1e-7, 123456.789, 2.0**-149])

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from edge_asc import __version__
-from edge_asc.bundle import Bundle
+from edge_asc.bundle import Bundle, shipped_bundle
 from firmware_export.export import export_bundle
 from tests.conftest import require_program
+from tests.firmware.native import compile_c
 from tests.program import BUNDLE
 
 pytestmark = pytest.mark.tool
@@ -61,6 +62,53 @@ def test_no_recursion_no_variables_no_constructors_no_strangers(folder: Path, tm
         visit(function, ())
 
 
+_MICROPHONE = """
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+static unsigned n_reads, n_answers;
+static size_t read_microphone(int16_t *block, size_t n);
+static void use(const char *label, const float *probabilities);
+"""
+_SOUND = """
+static size_t read_microphone(int16_t *block, size_t n)
+{
+    if (++n_reads %% %d != 0)
+        return 0;
+    if (n_reads / %d > 25u * ASC_SAMPLE_RATE_HZ / n) {
+        printf("%%u %%u\\n", n_answers, (unsigned)state.n_dropped);
+        exit(0);
+    }
+    for (size_t i = 0; i < n; i++)
+        block[i] = (int16_t)(rand() & 0xfff);
+    return n;
+}
+static void use(const char *label, const float *probabilities)
+{
+    n_answers += label != NULL && probabilities != NULL;
+}
+"""
+
+
+@pytest.mark.parametrize(("steps_per_block", "budget", "drops"), [(10, "100000", False), (1, "100000", True), (
+    1, "(%s) / (ASC_SAMPLE_RATE_HZ / 480 - ASC_MODEL_N_MEMBERS)", False)])
+def test_the_loop_of_the_readme(tmp_path: Path, steps_per_block: int, budget: str, drops: bool) -> None:
+    """With blocks of 10 ms: it answers each second and drops nothing, unless it waits for sound between small steps."""
+    exported = export_bundle(Bundle.load(shipped_bundle()), tmp_path / "firmware")
+    text = (exported.folder / "README.md").read_text()
+    [code] = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    work = " + ".join(f"asc_model_work({member})" for member in range(len(exported.members)))
+    code = code.replace("100000", budget.replace("%s", work))
+    (tmp_path / "main.c").write_text(_MICROPHONE + code + _SOUND % (steps_per_block, steps_per_block))
+    program = compile_c(tmp_path / "main", [*exported.sources(), tmp_path / "main.c"],
+                        include=[exported.source_folder])
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=True)
+    n_answers, n_dropped = map(int, done.stdout.split())
+    assert (n_dropped > 0) == drops
+    assert n_answers < 5 if drops else 14 <= n_answers <= 16
+
+
 def test_cmake(folder: Path, tmp_path: Path) -> None:
     cmake = require_program("cmake")
     (tmp_path / "main.c").write_text(
@@ -72,6 +120,51 @@ def test_cmake(folder: Path, tmp_path: Path) -> None:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert subprocess.run([tmp_path / "build" / "user"], check=False).returncode == 0
+
+
+def test_cplusplus(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.cpp").write_text(
+        '#include "asc.h"\nstatic AscState state;\nint main() {\n'
+        "  asc_frontend_reset(&state.frontend);\n"
+        "  return asc_init(&state) != ASC_DONE || asc_model_work(0) == 0 || asc_model_labels[0] == nullptr ||\n"
+        "         asc_model_members[0] == nullptr || sizeof ASC_MODEL_BUNDLE != 13;\n}\n")
+    library = compile_c(tmp_path / "asc.so", sorted((folder / "src").glob("*.c")), include=[folder / "src"],
+                        flags=("-shared", "-fPIC"))
+    command = [require_program("g++"), "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror",
+               f"-I{folder / 'src'}", str(tmp_path / "main.cpp"), str(library), "-o", str(tmp_path / "main")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([tmp_path / "main"], check=False).returncode == 0
+
+
+def _preprocessed(folder: Path, *flags: str, source: str = "asc_kernel.h") -> tuple[int, str]:
+    command = [require_program("arm-none-eabi-gcc"), "-mthumb", *flags, "-E", "-dM", str(folder / "src" / source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_it_is_not_written_for_is_refused(folder: Path) -> None:
+    status, text = _preprocessed(folder, "-mcpu=cortex-m4", "-mbig-endian", source="asc.h")
+    assert status != 0
+    assert "written for little-endian processors" in text
+    status, text = _preprocessed(folder, "-mcpu=cortex-m4", "-D__INT_MAX__=32767", source="asc.h")
+    assert status != 0
+    assert "an int of 32" in text
+
+
+def test_kernels_that_load_from_any_address_are_left_out_where_that_is_not_allowed(folder: Path) -> None:
+    assert "#define ASC_HAS_DSP 1" in _preprocessed(folder, "-mcpu=cortex-m4")[1]
+    assert "#define ASC_HAS_DSP 0" in _preprocessed(folder, "-mcpu=cortex-m4", "-mno-unaligned-access")[1]
+
+
+def test_a_state_of_a_program_compiled_otherwise_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text(
+        '#include "asc.h"\nstatic AscState state;\nint main(void) { return asc_init(&state) == ASC_ERROR ? 7 : 8; }\n')
+    library = compile_c(tmp_path / "asc.so", sorted((folder / "src").glob("*.c")), include=[folder / "src"],
+                        flags=("-shared", "-fPIC"))
+    for flags, status in (((), 8), (("-DASC_SPARE_FRAMES=1000",), 7), (("-DASC_FIXED_POINT=1",), 7)):
+        program = compile_c(tmp_path / "main", [tmp_path / "main.c", library], include=[folder / "src"], flags=flags)
+        assert subprocess.run([program], check=False).returncode == status
 
 
 def test_arduino(folder: Path, tmp_path: Path) -> None:
@@ -92,7 +185,7 @@ def test_arduino(folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     names = subprocess.run(["nm", "-u", str(tmp_path / "sketch.o")], capture_output=True, text=True, check=True).stdout
-    assert {"asc_init", "asc_push", "asc_step"} <= set(names.split()), "C linkage"
+    assert {"asc_init_sized", "asc_push", "asc_step"} <= set(names.split()), "C linkage"
 
 
 def test_platformio(folder: Path) -> None:

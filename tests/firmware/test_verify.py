@@ -72,8 +72,8 @@ def test_every_target_agrees(export: Exported, target: str) -> None:
         assert 0 < result.stack_bytes < 2048
         assert result.state_bytes <= result.static_ram_bytes <= result.state_bytes + 64
         assert result.tables_bytes < result.flash_bytes < result.tables_bytes + 24 * 1024
-    if not TARGETS[target].fixed_point and TARGETS[target].is_bare:
-        assert result.state_bytes == export.sizes()["ram_state_bytes"]
+        key = "ram_state_fixed_point_bytes" if TARGETS[target].fixed_point else "ram_state_bytes"
+        assert result.state_bytes == export.sizes()[key]
 
 
 def test_windows_of_all_kinds_and_fewer_of_them_on_emulated_parts(export: Exported) -> None:

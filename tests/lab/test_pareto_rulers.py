@@ -12,7 +12,7 @@ from edge_asc.errors import InputError, MissingDependencyError, OverBudgetError
 from edge_asc.lab.pareto.part import Part
 from edge_asc.lab.pareto.rulers import find_rulers
 from firmware_export.boards.board import find_board
-from firmware_export.boards.fitting import CODE_BYTES, STACK_BYTES
+from firmware_export.boards.fitting import STACK_BYTES, code_bytes
 from firmware_export.export import export_bundle
 from firmware_export.proof.build import TARGETS, missing_tools
 from tests.program import BUNDLE
@@ -49,7 +49,7 @@ def test_members_add_up_to_the_ensemble_or_the_largest_is_it(name):
     if ruler.is_exact:
         assert estimate == pytest.approx(together, abs=2)
     else:
-        assert estimate == pytest.approx(together, rel=0.35, abs=CODE_BYTES)
+        assert estimate == pytest.approx(together, rel=0.35, abs=code_bytes(GOLDEN.features))
 
 
 @pytest.mark.parametrize("board", [None, "stm32f405"])
@@ -57,7 +57,7 @@ def test_flash_and_ram_are_those_of_the_export(board, tmp_path):
     flash, ram = find_rulers(["firmware-flash", "firmware-ram"], spec=GOLDEN.features, board=board)
     exported = export_bundle(GOLDEN, tmp_path / "c", board=find_board(board) if board else None)
     sizes = exported.sizes()
-    assert flash.ensemble(parts()) == sizes["flash_tables_bytes"] + CODE_BYTES
+    assert flash.ensemble(parts()) == sizes["flash_tables_bytes"] + code_bytes(GOLDEN.features)
     assert ram.ensemble(parts()) == sizes["ram_state_bytes"] + STACK_BYTES
     assert not flash.supports("float16-sparse")
 

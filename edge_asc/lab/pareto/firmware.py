@@ -14,7 +14,7 @@ from edge_asc.lab.pareto.part import Part
 from edge_asc.runtime import record_golden
 from edge_asc.spec import LABELS, FeatureSpec
 from firmware_export.boards.board import Need, find_board
-from firmware_export.boards.fitting import CODE_BYTES
+from firmware_export.boards.fitting import code_bytes
 from firmware_export.export import estimate_need, export_bundle
 from firmware_export.planning.plan import FIRMWARE
 from firmware_export.proof.build import TARGETS, missing_tools
@@ -32,7 +32,7 @@ class Planner:
     """
 
     def __init__(self, *, spec: FeatureSpec, board: str | None) -> None:
-        self._spec, self._board = spec, find_board(board) if board else None
+        self.spec, self._board = spec, find_board(board) if board else None
         self._found: dict[tuple[str, ...], Need] = {}
 
     def need(self, parts: Sequence[Part]) -> Need:
@@ -43,13 +43,13 @@ class Planner:
         """
         key = tuple(part.name for part in parts)
         if key not in self._found:
-            self._found[key] = estimate_need({part.name: part.data for part in parts}, spec=self._spec,
+            self._found[key] = estimate_need({part.name: part.data for part in parts}, spec=self.spec,
                                              board=self._board)
         return self._found[key]
 
     def need_anywhere(self, part: Part) -> Need:
         """What a member takes without a board, where it always fits."""
-        return estimate_need({part.name: part.data}, spec=self._spec)
+        return estimate_need({part.name: part.data}, spec=self.spec)
 
 
 class FirmwareRuler:
@@ -70,7 +70,8 @@ class FirmwareRuler:
         for part in parts:
             if part.name not in self._alone:
                 need = self._planner.need_anywhere(part)
-                self._alone[part.name] = need.ram_bytes if self.is_largest else need.flash_bytes - CODE_BYTES
+                flash_bytes = need.flash_bytes - code_bytes(self._planner.spec)
+                self._alone[part.name] = need.ram_bytes if self.is_largest else flash_bytes
         return [self._alone[part.name] for part in parts]
 
     def ensemble(self, parts: Sequence[Part]) -> int:

@@ -1,7 +1,7 @@
 /* Names the scene once a second.
 
    The samples come over the serial port, little-endian 16-bit at $sample_rate_hz Hz mono, so that the sketch runs on any
-   board; put the microphone's own library in place of nextSample(). */
+   board; put the microphone's own library in place of nextSample(), which may not wait for a sample. */
 #include <asc.h>
 
 static AscState state;
