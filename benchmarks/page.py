@@ -46,14 +46,18 @@ def _side_by_side(found: Mapping[str, Any]) -> Section:
                         ("front end, hop", "The front end, one hop"), ("front end, window", "The front end, 10 s")):
         rows = [(case["name"], case["tasks"][task]["cpu_ms"]["p50"], "peer" not in case) for case in cases
                 if task in case["tasks"] and _tells(case, task)]
-        pictures.append(Picture(png=plots.bars(rows, title=title, unit="CPU ms, median"), caption=title))
+        pictures.append(_bars(rows, title=title, unit="CPU ms, median"))
     programs = [case for case in cases if case["program"]]
     for title, unit, value in (("The running program", "resident MiB",
                                 lambda seen: seen["memory_bytes"]["resident"] / 2**20),
                                ("From starting to the first event", "s", lambda seen: seen["first_event_s"])):
         rows = [(case["name"], value(case["program"]), "peer" not in case) for case in programs]
-        pictures.append(Picture(png=plots.bars(rows, title=title, unit=unit), caption=title))
+        pictures.append(_bars(rows, title=title, unit=unit))
     return Section(heading="Side by side", pictures=pictures)
+
+
+def _bars(rows: Sequence[tuple[str, float, bool]], *, title: str, unit: str) -> Picture:
+    return Picture(png=plots.bars(rows, title=title, unit=unit), caption=f"{title}: {unit}; shorter is better")
 
 
 def _tells(case: Mapping[str, Any], task: str) -> bool:

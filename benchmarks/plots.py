@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 OURS, THEIRS = "#1f6f8b", "#c0a16b"
 
@@ -20,6 +21,7 @@ def bars(rows: Sequence[tuple[str, float, bool]], *, title: str, unit: str) -> b
     drawn = axes.barh([name for name, _, _ in rows], [value for _, value, _ in rows],
                       color=[OURS if ours else THEIRS for _, _, ours in rows])
     axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize="small")
+    axes.legend(handles=[Patch(color=OURS, label="edge-asc"), Patch(color=THEIRS, label="others")], fontsize="small")
     axes.margins(x=0.12)
     axes.set_title(title)
     axes.set_xlabel(unit)

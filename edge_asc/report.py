@@ -7,6 +7,7 @@ embedded, so that the file can be mailed; nothing is fetched when it is opened.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,22 @@ if TYPE_CHECKING:
     import jinja2
 
 
+_FIGURE = re.compile(r"([-+<]? ?\d.*|-)?$", re.DOTALL)
+"""A cell that stands at the right: a number and what follows it, a dash, or nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows of ready-made text under column names; numbers are formatted by whoever computed them."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @property
+    def is_text(self) -> list[bool]:
+        """By column, whether it is read and not compared: such columns stand at the left. The first always is."""
+        return [place == 0 or not all(_FIGURE.match(row[place]) for row in self.rows)
+                for place in range(len(self.columns))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +54,12 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading and what stands under it, in this order: text, table, pictures, commands."""
+    """A heading and what stands under it, in this order: text, plot, table, pictures, commands."""
 
     heading: str
     text: str = ""
+    plot: str = ""
+    """HTML, put into the page as it is: something to look around in."""
     table: Table | None = None
     pictures: Sequence[Picture] = ()
     commands: Sequence[str] = ()
@@ -73,7 +86,7 @@ def write_page(path: Path, *, title: str, lead: str, sections: Sequence[Section]
 
 
 def markdown(title: str, lead: str, parts: Sequence[Section]) -> str:
-    """The page without its pictures."""
+    """The page without its plots and pictures."""
     lines = [f"# {title}", "", lead, ""]
     for part in parts:
         lines += [f"## {part.heading}", ""]
@@ -81,7 +94,8 @@ def markdown(title: str, lead: str, parts: Sequence[Section]) -> str:
             lines += [part.text, ""]
         if part.table:
             columns = [_cell(column) for column in part.table.columns]
-            lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+            rule = "".join("---|" if is_text else "---:|" for is_text in part.table.is_text)
+            lines += [f"| {' | '.join(columns)} |", f"|{rule}"]
             lines += [f"| {' | '.join(map(_cell, row))} |" for row in part.table.rows]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"

@@ -315,7 +315,7 @@ def test_the_reference_is_in_every_group(n: int, size: int) -> None:
 def test_markdown_holds_tables_and_escapes_bars() -> None:
     text = markdown("T", "lead", [Section(heading="A", text="words", table=Table(columns=["x", "y"],
                                                                                 rows=[["a|b", "1"]]))])
-    assert text == "# T\n\nlead\n\n## A\n\nwords\n\n| x | y |\n|---|---|\n| a\\|b | 1 |\n"
+    assert text == "# T\n\nlead\n\n## A\n\nwords\n\n| x | y |\n|---|---:|\n| a\\|b | 1 |\n"
 
 
 # --- for real --------------------------------------------------------------------------------------------------

@@ -50,3 +50,20 @@ def test_failed_page_keeps_the_old_one(tmp_path: Path) -> None:
         write_page(path, title="new", lead="", sections=5)  # type: ignore[arg-type]
     assert path.read_text(encoding="utf-8") == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_columns_of_figures_stand_at_the_right(tmp_path: Path) -> None:
+    rows = [["v1", "-", "0.33 ± 0.01", "2 CONV_2D", "< 0.0001"], ["v2", "+0.20", "", "same bits", "-1.5e-07"]]
+    table = Table(columns=["member", "delta", "mean", "worst layer", "p"], rows=rows)
+    assert table.is_text == [True, False, False, True, False]
+    section = Section(heading="", table=table)
+    html = write_page(tmp_path / "page.html", title="", lead="", sections=[section]).read_text()
+    assert '<th class="words">member</th><th>delta</th>' in html
+    assert "<td>&lt; 0.0001</td>" in html
+
+
+def test_a_plot_is_put_into_the_page_as_it_is(tmp_path: Path) -> None:
+    section = Section(heading="Front", plot="<div id='plot'></div>", text="<b>")
+    html = write_page(tmp_path / "page.html", title="", lead="", sections=[section]).read_text()
+    assert "<div id='plot'></div>" in html
+    assert "&lt;b&gt;" in html

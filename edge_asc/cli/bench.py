@@ -56,7 +56,7 @@ def command(bundle_path: str | None, quick: bool, engines: tuple[str, ...], vari
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
-        print_sections(lead(found), parts, left=["why"])
+        print_sections(lead(found), parts)
     if out:
         _write(Path(out), json.dumps(found, indent=1) + "\n", title, lead(found), parts)
 

@@ -119,6 +119,5 @@ def _run(names: list[str], *, dataset: str | None, out: Path, scale: str, n_runs
                                        n_threads=where["n_threads"], say=note)
         written = suite.write_report(judged, plan, out=out, more=[more])[-1:]
         found.append(more)
-    print_sections(plan.stamp or "The paper's figures beside those measured.", found,
-                   left=["figure", "epoch", "members", "variant"])
+    print_sections(plan.stamp or "The paper's figures beside those measured.", found)
     click.echo(f"\nThe report is {written[-1]}.")

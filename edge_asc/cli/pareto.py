@@ -64,7 +64,7 @@ def pareto(dataset: str | None, out: Path, scale: str, settings: tuple[str, ...]
     front = suite.run(space, plan, lambda: executor(n_threads=n_threads, **where), open_store(out, note),
                              out=out, ruler_names=rulers or ("file",), board=board, reference=limits, n_max=n_max,
                              n_trials=n_trials, n_threads=n_threads, say=note)
-    print_sections(plan.stamp, [section(front)], left=["members", "variant"])
+    print_sections(plan.stamp, [section(front)])
     click.echo(f"\nTo look around in: {out / 'pareto' / 'pareto.html'}. Next: edge-asc lab pick {out} -o BUNDLE "
                "--budget file=100KB")
 

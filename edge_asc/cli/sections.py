@@ -9,12 +9,8 @@ if TYPE_CHECKING:
     from edge_asc.report import Section
 
 
-def print_sections(lead: str, sections: Sequence[Section], *, left: Sequence[str] = ()) -> None:
-    """To stdout.
-
-    Args:
-        left: Columns of text; the first always is one.
-    """
+def print_sections(lead: str, sections: Sequence[Section]) -> None:
+    """To stdout."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -28,8 +24,8 @@ def print_sections(lead: str, sections: Sequence[Section], *, left: Sequence[str
             console.print(section.text, markup=False, highlight=False)
         if section.table:
             table = Table(box=SIMPLE_HEAD, pad_edge=False)
-            for column in section.table.columns:
-                table.add_column(column, justify="left" if not table.columns or column in left else "right")
+            for column, is_text in zip(section.table.columns, section.table.is_text, strict=True):
+                table.add_column(column, justify="left" if is_text else "right")
             for row in section.table.rows:
                 table.add_row(*row)
             console.print(table, markup=False)

@@ -30,7 +30,7 @@ def _split_section(stats: DatasetStats, split: str, clips: list[ClipFigures]) ->
             for label, own in sorted(labels.items())]
     return Section(heading=split, table=Table(columns=["label", "clips", "median s", "median dB", "largest peak dB"],
                                               rows=rows),
-                   pictures=[Picture(png=_cities(stats, split), caption="Clips by scene and city"),
+                   pictures=[Picture(png=_cities(stats, split), caption="Clips by scene and city; empty: none"),
                              Picture(png=_lengths_and_levels(clips), caption="Lengths, and levels by scene: median, "
                                      "quartiles, 5 % and 95 %")])
 
@@ -43,10 +43,13 @@ def _cities(stats: DatasetStats, split: str) -> bytes:
     axes = figure.add_subplot()
     axes.imshow(table, cmap="Blues", vmin=0, aspect="auto")
     for (row, column), n in np.ndenumerate(table):
-        axes.text(column, row, str(n), ha="center", va="center", fontsize="small",
-                  color="white" if n > table.max() / 2 else "black")
+        if n:
+            axes.text(column, row, str(n), ha="center", va="center", fontsize="small",
+                      color="white" if n > table.max() / 2 else "black")
     axes.set_xticks(range(len(cities)), [city or "?" for city in cities], rotation=45, ha="right")
     axes.set_yticks(range(len(counts)), [scene or "?" for scene in counts])
+    axes.set_xlabel("city")
+    axes.set_ylabel("scene")
     return png(figure)
 
 

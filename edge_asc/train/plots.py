@@ -12,8 +12,8 @@ from edge_asc.train.floors import Floor
 from edge_asc.train.metrics import Scores
 
 _PANELS = (("loss over the training windows", ("cross_entropy",)),
-           ("log-loss", ("validation_log_loss", "selection_log_loss")),
-           ("macro accuracy", ("validation_macro_accuracy", "selection_macro_accuracy")),
+           ("log-loss, held-out windows", ("validation_log_loss", "selection_log_loss")),
+           ("macro accuracy, held-out windows", ("validation_macro_accuracy", "selection_macro_accuracy")),
            ("zeros among kernel weights", ("kernel_sparsity",)))
 
 

@@ -17,9 +17,10 @@ from edge_asc.errors import InputError, OverBudgetError, TrainingError
 from edge_asc.lab.pareto.experiment import Front, judge
 from edge_asc.lab.pareto.part import Part
 from edge_asc.lab.pareto.pick import limits, pick
+from edge_asc.lab.pareto.plot import figure
 from edge_asc.lab.pareto.points import grow, measure, points
 from edge_asc.lab.pareto.pool import Entry, Pool, load_pool
-from edge_asc.lab.pareto.report import section, summary
+from edge_asc.lab.pareto.report import section, summary, ticks
 from edge_asc.lab.pareto.rulers import find_rulers
 from edge_asc.lab.tasks import single_member
 from edge_asc.train.converted import Converted
@@ -122,6 +123,26 @@ def test_the_text_says_which_split_chose_and_what_the_figure_is_up_to():
     limited = judge(found.pool, found.points, reference={"file": 512000})
     assert "file = 500.0 KB" in summary(limited)
     assert limited.hypervolume != found.hypervolume
+
+
+def test_the_menus_of_the_plot_change_ruler_and_split():
+    found = front(pool(), "file", "macs")
+    accuracies, rulers = figure(found).layout.updatemenus
+    trace, layout = rulers.buttons[1].args
+    assert list(trace["x"][1]) == [point.costs["macs"] for point in found.front]
+    assert "multiplications" in layout["xaxis"]["title"]["text"]
+    trace, layout = accuracies.buttons[1].args
+    assert list(trace["y"][1]) == [point.selection.macro_accuracy for point in found.front]
+    assert "selection" in layout["yaxis.title.text"]
+    (alone,) = figure(front(pool(), "file")).layout.updatemenus
+    assert [button.label for button in alone.buttons] == ["as reported", "as chosen"]
+
+
+@given(st.sampled_from(["file", "macs", "latency"]), st.integers(1, 10**9), st.integers(1, 1000))
+def test_ticks_lie_within_the_costs_in_rising_order(name, cost, factor):
+    found = ticks(name, [cost, cost * factor])
+    assert found == sorted(found)
+    assert all(cost / 1.2 - 1 <= tick <= 1.2 * cost * factor for tick in found)
 
 
 @settings(max_examples=15)

@@ -89,6 +89,8 @@ def test_the_outputs_say_who_chose_and_fetch_nothing(finished: Path) -> None:
     html = (folder / "pareto.html").read_text()
     assert "Plotly.newPlot" in html
     assert "<script src=" not in html
+    assert '"showSendToCloud": false' in html, "plotly's button would upload the figures"
+    assert "<h2>The front</h2>" in html
     assert (folder / "pareto.md").read_text().startswith("# Accuracy against complexity")
 
 

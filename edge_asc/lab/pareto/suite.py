@@ -57,7 +57,12 @@ def run_default(plan: Plan, scale: str | float, make_executor: Callable[[], Exec
                 n_threads: int, say: Callable[[str], None]) -> Section:
     """The front of file sizes that belongs to a scale, as a section of the laboratory's report."""
     front = run(space_for(scale), plan, make_executor, store, out=out, n_threads=n_threads, say=say)
-    return section(front, commands=(f"edge-asc lab pick {out} -o BUNDLE --budget file=100KB",))
+    return section(front, commands=next_commands(out))
+
+
+def next_commands(out: Path) -> tuple[str, ...]:
+    """What to do with a front."""
+    return (f"edge-asc lab pick {out} -o BUNDLE --budget file=100KB",)
 
 
 def run(space: Space, plan: Plan, make_executor: Callable[[], Executor], store: Store, *, out: Path,
@@ -94,5 +99,5 @@ def run(space: Space, plan: Plan, make_executor: Callable[[], Executor], store: 
                        ruler_names=ruler_names, board=board, reference=reference, n_max=n_max, n_trials=n_trials,
                        n_side_by_side=n_slots, notify=say)
     write_text(folder / "pareto.md", markdown(TITLE, plan.stamp, [section(front)]))
-    write_plot(front, folder / "pareto.html", stamp=plan.stamp)
+    write_plot(front, folder / "pareto.html", stamp=plan.stamp, commands=next_commands(out))
     return front
