@@ -6,9 +6,11 @@ the whole files, and the plan names the track in the feature cache.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +34,7 @@ class MixedTrack:
 
 def plan_tracks(clips: Sequence[Clip], *, n_tracks_per_label: int, n_segments: int = 10, match: str = "label",
                 seed: int, track_s: float = CLIP_S) -> list[MixedTrack]:
-    """Draws the segments of every track.
-
-    Cities are taken in rotation, so that as many as possible occur in a track and all occur equally often over the
-    tracks; for each a random clip of that city, of a recording that the track does not have yet where there is one;
-    the clips are permuted and each segment starts at a random sample.
+    """The segments of so many tracks of every label.
 
     Args:
         clips: Labelled clips; their order does not matter.
@@ -53,27 +51,11 @@ def plan_tracks(clips: Sequence[Clip], *, n_tracks_per_label: int, n_segments: i
         InputError: An impossible argument.
         DatasetError: A clip has no label, or is shorter than a segment.
     """
-    if n_tracks_per_label < 0 or n_segments < 1 or seed < 0 or match not in MATCHES:
-        raise InputError("impossible block mixing", wanted="match label or scene, at least one segment, no negatives",
-                         found=f"{n_tracks_per_label=}, {n_segments=}, {match=}, {seed=}")
-    pools: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
-    for clip in sorted(clips, key=lambda clip: clip.filename):
-        if clip.label not in LABELS:
-            raise DatasetError(f"block mixing needs a label for every clip, {clip.filename} has none",
-                               wanted=" or ".join(LABELS))
-        pools[clip.label][clip.scene if match == "scene" else ""].append(clip)
-    starts = _Starts(track_s / n_segments)
-    tracks = []
-    for number, label in enumerate(LABELS):
-        if label not in pools:
-            continue
-        rng = np.random.default_rng([seed, number])
-        rotations = [_Rotation(pool, rng) for _, pool in sorted(pools[label].items())]
-        for i in range(n_tracks_per_label):
-            chosen = rotations[i % len(rotations)].take(n_segments)
-            segments = tuple(starts.segment(chosen[j], rng) for j in rng.permutation(n_segments))
-            tracks.append(MixedTrack(label=label, segments=segments))
-    return tracks
+    if n_tracks_per_label < 0 or seed < 0:
+        raise _impossible(n_tracks_per_label=n_tracks_per_label, seed=seed)
+    mixer = Mixer(clips, n_segments=n_segments, match=match, track_s=track_s)
+    return [MixedTrack(label=label, segments=track) for label in mixer.labels
+            for track in islice(mixer.tracks(label, seed=[seed]), n_tracks_per_label)]
 
 
 def mix_blocks(clips: Sequence[Clip], *, n_tracks_per_label: int, n_segments: int = 10, match: str = "label",
@@ -100,6 +82,60 @@ def mixed_features(clips: Sequence[Clip], spec: FeatureSpec, cache_dir: str | Pa
     features = cached_track_features([track.segments for track in tracks], spec, Path(cache_dir), n_jobs=n_jobs,
                                      progress=progress)
     return features, [track.label for track in tracks]
+
+
+class Mixer:
+    """Draws the segments of tracks, as many as are asked for.
+
+    Cities are taken in rotation, so that as many as possible occur in a track and all occur equally often over the
+    tracks; for each a random clip of that city, of a recording that the track does not have yet where there is one;
+    the clips are permuted and each segment starts at a random sample.
+
+    Args:
+        clips, n_segments, match, track_s: As for `plan_tracks`.
+
+    Raises:
+        InputError: An impossible argument.
+        DatasetError: A clip has no label.
+    """
+
+    def __init__(self, clips: Sequence[Clip], *, n_segments: int = 10, match: str = "label",
+                 track_s: float = CLIP_S) -> None:
+        if n_segments < 1 or match not in MATCHES:
+            raise _impossible(n_segments=n_segments, match=match)
+        pools: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
+        for clip in sorted(clips, key=lambda clip: clip.filename):
+            if clip.label not in LABELS:
+                raise DatasetError(f"block mixing needs a label for every clip, {clip.filename} has none",
+                                   wanted=" or ".join(LABELS))
+            pools[clip.label][clip.scene if match == "scene" else ""].append(clip)
+        self.labels = tuple(label for label in LABELS if label in pools)
+        self._pools, self._n_segments, self._starts = pools, n_segments, _Starts(track_s / n_segments)
+
+    def tracks(self, label: str, *, seed: Sequence[int]) -> Iterator[Track]:
+        """Tracks of a label without end; the same numbers give the same tracks.
+
+        Raises:
+            DatasetError: A clip that was drawn is shorter than a segment.
+        """
+        rng = np.random.default_rng([seed[0], LABELS.index(label), *seed[1:]])
+        rotations = [_Rotation(pool, rng) for _, pool in sorted(self._pools[label].items())]
+        for rotation in cycle(rotations):
+            chosen = rotation.take(self._n_segments)
+            yield tuple(self._starts.segment(chosen[i], rng) for i in rng.permutation(self._n_segments))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what tracks are drawn from: every clip's name, labels, city and length.
+
+        Raises:
+            DatasetError: A clip is shorter than a segment.
+        """
+        digest = hashlib.sha256()
+        for pools in self._pools.values():
+            for clip in (clip for pool in pools.values() for clip in pool):
+                about = clip.filename, clip.label, clip.scene, clip.city, clip.recording, *self._starts.length(clip)
+                digest.update(repr(about).encode())
+        return digest.hexdigest()
 
 
 class _Rotation:
@@ -135,14 +171,23 @@ class _Starts:
         self._segment_s = segment_s
         self._lengths: dict[Path, tuple[int, int]] = {}
 
-    def segment(self, clip: Clip, rng: np.random.Generator) -> Segment:
-        """A segment of the clip that starts at any sample, as likely as at any other."""
+    def length(self, clip: Clip) -> tuple[int, int]:
+        """Samples of the clip's file, and its rate; DatasetError if it is shorter than a segment."""
         if clip.path not in self._lengths:
             info = audio_info(clip.path)
+            if info.n_frames < round(self._segment_s * info.sample_rate_hz):
+                raise DatasetError(f"{clip.filename} is shorter than a segment", wanted=f"{self._segment_s:g} s",
+                                   found=f"{info.n_frames / info.sample_rate_hz:.2f} s")
             self._lengths[clip.path] = info.n_frames, info.sample_rate_hz
-        n_frames, rate_hz = self._lengths[clip.path]
+        return self._lengths[clip.path]
+
+    def segment(self, clip: Clip, rng: np.random.Generator) -> Segment:
+        """A segment of the clip that starts at any sample, as likely as at any other."""
+        n_frames, rate_hz = self.length(clip)
         last = n_frames - round(self._segment_s * rate_hz)
-        if last < 0:
-            raise DatasetError(f"{clip.filename} is shorter than a segment", found=f"{n_frames / rate_hz:.2f} s",
-                               wanted=f"{self._segment_s:g} s")
         return Segment(str(clip.path.absolute()), int(rng.integers(last + 1)) / rate_hz, self._segment_s)
+
+
+def _impossible(**found: object) -> InputError:
+    return InputError("impossible block mixing", wanted="match label or scene, at least one segment, no negatives",
+                      found=", ".join(f"{name}={value!r}" for name, value in found.items()))

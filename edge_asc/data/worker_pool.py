@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from edge_asc.errors import EdgeAscError
@@ -39,21 +41,67 @@ def worker_pool(n_jobs: int) -> Iterator[Run]:
     if n_jobs <= 1:
         yield lambda function, jobs: ((job, function(*job)) for job in jobs)
         return
-    with _one_thread_each():
-        pool = ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker)
+    with _processes(n_jobs) as pool:
 
         def run(function: Callable[..., Any], jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
             futures = {pool.submit(function, *job): job for job in jobs}
             for future in as_completed(futures):
                 yield futures[future], future.result()
 
+        yield run
+
+
+@contextmanager
+def results_ahead(function: Callable[..., Any], jobs: Iterable[Job], *, n_jobs: int,
+                  n_ahead: int) -> Iterator[Iterator[Any]]:
+    """Gives the results of `function(*job)` in the order of `jobs`, worked on before they are asked for.
+
+    As for `worker_pool`, but with one process the work is done in a thread of this one.
+
+    Args:
+        n_ahead: Jobs that are begun, or finished and kept, before their results are taken; no more of `jobs` are
+            drawn than that.
+
+    Raises:
+        EdgeAscError: A process died, most likely for want of memory.
+    """
+    jobs, waiting = iter(jobs), deque[Future[Any]]()
+
+    def begin(pool: Executor) -> None:
+        for job in islice(jobs, n_ahead - len(waiting)):
+            waiting.append(pool.submit(function, *job))
+
+    def results(pool: Executor) -> Iterator[Any]:
+        while waiting:
+            result = waiting.popleft().result()
+            begin(pool)
+            yield result
+
+    with _processes(n_jobs) if n_jobs > 1 else _thread() as pool:
+        begin(pool)
+        yield results(pool)
+
+
+@contextmanager
+def _processes(n_jobs: int) -> Iterator[Executor]:
+    with _one_thread_each():
+        pool = ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker)
         try:
-            yield run
+            yield pool
         except BrokenProcessPool as error:
             raise EdgeAscError("a worker process died", found="probably too little memory",
                                fix="Run the same command again with --jobs 1; what is finished is kept.") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _thread() -> Iterator[Executor]:
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

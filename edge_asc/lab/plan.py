@@ -50,6 +50,11 @@ class Plan:
     stamp: str = ""
     """What was left out; empty for the full experiment."""
 
+    @property
+    def mixing(self) -> BlockMixing:
+        """What is added to the training clips where there is block mixing."""
+        return dataclasses.replace(self.base.block_mixing, n_tracks_per_label=self.n_tracks_per_label)
+
     def task(self, architecture: str, *, seed: int, pruned: bool, mixing: BlockMixing | None = None,
              **changes: Any) -> Task:
         """One member.
@@ -100,7 +105,8 @@ def make_plan(dataset: str | Path, *, scale: str | float = 1.0, n_runs: int | No
                           fix="Leave it out; `edge-asc train` can do it.")
     clips = TauDataset.load(root)
     plan = Plan(base=single_member(recipe, dict(recipe.members).popitem()[1]), n_runs=n_runs or n_planned, dataset=root,
-                data_sha256=data_fingerprint(clips), data_share=data_share, n_tracks_per_label=n_tracks, grid=varied)
+                data_sha256=data_fingerprint(clips), data_share=data_share, grid=varied,
+                n_tracks_per_label=recipe.block_mixing.n_tracks_per_label or n_tracks)
     return dataclasses.replace(plan, stamp=_stamp(plan, scale, settings, (len(clips.train), len(clips.validation))))
 
 

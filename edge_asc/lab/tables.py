@@ -18,7 +18,6 @@ from edge_asc.lab.plan import UNPRUNED, Plan
 from edge_asc.lab.published import Published
 from edge_asc.lab.tasks import Task, check
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.recipe_parts import BlockMixing
 from edge_asc.train.recipes import scaled
 
 V, I = "V(2,2,3,3)", "I(2,1,2)"  # noqa: E741  # the paper's names
@@ -109,7 +108,7 @@ def _table2(plan: Plan) -> Table:
         for match in plan.grid["match"]:
             name = f"{n_segments} segments, {'fine' if match == 'scene' else 'coarse'} labels"
             with _in_row("table2", name):
-                mixing = BlockMixing(n_tracks_per_label=plan.n_tracks_per_label, n_segments=n_segments, match=match)
+                mixing = dataclasses.replace(plan.mixing, n_segments=n_segments, match=match)
             rows.append(Row(name=name, factors={"n_segments": n_segments, "match": match},
                             runs=_runs(plan, (V,), pruned=True, mixing=mixing),
                             published=published.TABLE2.get((n_segments, match))))
@@ -119,8 +118,7 @@ def _table2(plan: Plan) -> Table:
 
 def _table3(plan: Plan) -> Table:
     """The four submitted models, pruned and not."""
-    mixing = BlockMixing(n_tracks_per_label=plan.n_tracks_per_label)
-    models = {1: ((V,), None), 2: ((I,), None), 3: (ENSEMBLE, None), 4: (ENSEMBLE, mixing)}
+    models = {1: ((V,), None), 2: ((I,), None), 3: (ENSEMBLE, None), 4: (ENSEMBLE, plan.mixing)}
     rows = [Row(name=_model(number, pruned), factors={"model": number, "pruned": pruned},
                 runs=_runs(plan, members, pruned=pruned, mixing=mixed), published=published.TABLE3[number, pruned])
             for pruned in (False, True) for number, (members, mixed) in models.items()]

@@ -81,6 +81,7 @@ class Task:
         parts = [self.architecture, f"{features.n_mels} x {features.n_fft}",
                  f"{self.recipe.pruning.final_sparsity:.0%} zeros" if self.recipe.pruning.enabled else "",
                  f"{mixing.n_segments} segments by {mixing.match}" if mixing.n_tracks_per_label else "",
+                 "mixed on the fly" if mixing.n_tracks_per_label and mixing.on_the_fly else "",
                  f"seed {self.seed}"]
         return ", ".join(part for part in parts if part)
 

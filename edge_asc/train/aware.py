@@ -43,7 +43,8 @@ class AwareTraining(MemberTraining):
                                        final_learning_rate=recipe.quantization.final_learning_rate)
         # Nothing is pruned further; the rounding keeps zeros.
         super().__init__(name, recipe=dataclasses.replace(recipe, training=settings, pruning=Pruning(final_sparsity=0)),
-                         splits=splits, folder=folder, progress=progress, seed=recipe.member_seed(name) + _SEED_STEP)
+                         splits=splits, folder=folder, progress=progress, seed=recipe.member_seed(name) + _SEED_STEP,
+                         n_epochs_before=recipe.training.epochs)
         self.name = f"{name}, aware of int8"
         self._zeros = {layer: kernel.numpy() == 0 for layer, kernel in kernels(self.model).items()}
         rounding.calibrate(self._wrapped, representative_windows(recipe, splits))

@@ -6,13 +6,15 @@ the middle of an epoch sees exactly the batches it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_asc.data.fresh_tracks import FreshTracks
 from edge_asc.spec import FeatureSpec
 from edge_asc.train.augmentation import shifted
 
@@ -20,6 +22,8 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 Augment = Callable[[Float32, np.random.Generator], Float32]
 """Un-clamped dB [n, n_mels, n_frames] and a generator -> the same, changed."""
+Batch = tuple[Float32, Int64]
+"""[n, n_mels, n_frames, 1] clamped dB, and labels [n]."""
 
 _ORDER, _AUGMENT = 1, 2
 _CHUNK = 64
@@ -27,7 +31,10 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class Windows:
-    """Labelled windows in one or more feature arrays, which may be memory-mapped and are never joined or copied."""
+    """Labelled windows in one or more feature arrays, which may be memory-mapped and are never joined or copied.
+
+    Places behind the last array are of windows that are made whenever they are drawn.
+    """
 
     parts: Sequence[Any]
     """Un-clamped dB, each [n, n_mels, n_frames]."""
@@ -41,30 +48,39 @@ class Windows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def gather(self, indices: Int64) -> Float32:
-        """[len(indices), n_mels, n_frames], a copy."""
-        if self.places is not None:
-            indices = self.places[indices]
-        if len(self.parts) == 1:
-            return np.asarray(self.parts[0][indices], np.float32)
-        found = np.empty((len(indices), *self.parts[0].shape[1:]), np.float32)
+    def gather(self, indices: Int64, made: Iterable[Float32] = ()) -> Float32:
+        """[len(indices), n_mels, n_frames], a copy; those that are made when they are drawn come from `made`."""
+        places = indices if self.places is None else self.places[indices]
+        if len(self.parts) == 1 and not self.is_unmade(indices).any():
+            return np.asarray(self.parts[0][places], np.float32)
+        found = np.empty((len(places), *self.parts[0].shape[1:]), np.float32)
         start = 0
         for part in self.parts:
-            here = (indices >= start) & (indices < start + len(part))
-            found[here] = part[indices[here] - start]
+            here = (places >= start) & (places < start + len(part))
+            found[here] = part[places[here] - start]
             start += len(part)
+        unmade = np.flatnonzero(places >= start)
+        for number, window in zip(unmade, islice(made, len(unmade)), strict=True):
+            found[number] = window
         return found
+
+    def is_unmade(self, indices: Int64) -> npt.NDArray[np.bool_]:
+        """[len(indices)] whether each is made whenever it is drawn."""
+        places = indices if self.places is None else self.places[indices]
+        return places >= sum(len(part) for part in self.parts)
 
     def take(self, indices: Int64) -> Windows:
         """Those windows alone, in the same arrays."""
         return Windows(self.parts, self.labels[indices], self.recordings[indices],
                        indices if self.places is None else self.places[indices])
 
-    def with_mixed(self, part: Any, labels: Int64) -> Windows:
-        """These and the mixed ones of another array, behind them."""
-        start = sum(len(part) for part in self.parts)
-        places = None if self.places is None else np.concatenate([self.places, start + np.arange(len(part))])
-        return Windows([*self.parts, part], np.concatenate([self.labels, labels]),
+    def with_mixed(self, labels: Int64, part: Any = None) -> Windows:
+        """These and mixed ones behind them: those of another array, or to be made whenever they are drawn."""
+        places = self.places
+        if places is not None:
+            n_before = sum(len(part) for part in self.parts)
+            places = np.concatenate([places, n_before + np.arange(len(labels))])
+        return Windows(self.parts if part is None else [*self.parts, part], np.concatenate([self.labels, labels]),
                        np.concatenate([self.recordings, np.full(len(labels), -1)]), places)
 
 
@@ -78,6 +94,8 @@ class Splits:
     validation: Windows
     selection: Windows | None = None
     augment: Augment | None = None
+    fresh: FreshTracks | None = None
+    """Makes the training windows that are made whenever they are drawn."""
 
 
 def clamp_windows(windows_db: Float32, spec: FeatureSpec) -> Float32:
@@ -124,11 +142,15 @@ def draw_epoch(windows: Windows, *, balance: str, n_windows: int, mixed_share: f
 
 
 def batches(windows: Windows, order: Int64, *, batch_size: int, spec: FeatureSpec, augment: Augment | None,
-            seed: int, epoch: int, first: int = 0) -> Iterator[tuple[Float32, Int64]]:
-    """The batches of one epoch from number `first` on: ([n, n_mels, n_frames, 1] clamped dB, labels [n])."""
+            seed: int, epoch: int, first: int = 0, made: Iterable[Float32] = ()) -> Iterator[Batch]:
+    """The batches of one epoch from number `first` on.
+
+    Args:
+        made: The windows of these batches that are made whenever they are drawn, in that order.
+    """
     for number in range(first, n_batches(len(order), batch_size)):
         indices = order[number * batch_size:(number + 1) * batch_size]
-        windows_db = windows.gather(indices)
+        windows_db = windows.gather(indices, made)
         if augment is not None:
             windows_db = augment(windows_db, np.random.default_rng([seed, epoch, number, _AUGMENT]))
         yield clamp_windows(windows_db, spec)[..., None], windows.labels[indices]

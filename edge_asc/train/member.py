@@ -7,7 +7,10 @@ killed: batches, augmentation and dropout follow from (seed, epoch, batch), ever
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ import numpy as np
 from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
 from edge_asc.train import checkpoint, pruning
-from edge_asc.train.batches import Float32, Splits, Windows, batches, clamped_chunks, draw_epoch, n_batches
+from edge_asc.train.batches import Batch, Float32, Splits, Windows, clamped_chunks, n_batches
 from edge_asc.train.execution import PLAIN, Execution
+from edge_asc.train.feed import training_feed
 from edge_asc.train.history import Row, TensorBoard, write_csv
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.metrics import Scores, score
@@ -45,9 +49,10 @@ class MemberTraining:
     """One member being trained. `run` trains to the end or from wherever `folder` holds a checkpoint."""
 
     def __init__(self, name: str, *, recipe: Recipe, splits: Splits, folder: Path, progress: Reporter,
-                 seed: int | None = None, execution: Execution = PLAIN) -> None:
+                 seed: int | None = None, execution: Execution = PLAIN, n_epochs_before: int = 0) -> None:
         self.name, self.recipe, self.splits, self.folder, self.progress = name, recipe, splits, folder, progress
         self.seed, settings = recipe.member_seed(name) if seed is None else seed, recipe.training
+        self._n_epochs_before = n_epochs_before
         self.n_windows = settings.windows_per_epoch or len(splits.train)
         self.n_steps = n_batches(self.n_windows, settings.batch_size)
         self._judged = {"validation": splits.validation}
@@ -100,19 +105,19 @@ class MemberTraining:
 
         Raises:
             TrainingError: The loss is not a number, or weights that should be zero are not.
+            DatasetError: A recording cannot be mixed from any more.
         """
-        board = TensorBoard(self.folder / "tensorboard")
-        try:
+        with (closing(TensorBoard(self.folder / "tensorboard")) as board,
+              training_feed(self.splits, self.recipe, seed=self.seed, first=self._state.n_done,
+                            n_epochs_before=self._n_epochs_before) as drawn):
             # A checkpoint may lie between an epoch's last batch and its row of figures: the rows count.
             for epoch in range(len(self._state.rows), self.recipe.training.epochs):
-                self._train_epoch(epoch)
+                self._train_epoch(epoch, drawn)
                 row = self._finish_epoch(epoch)
                 board.add(row)
                 write_csv(self.folder / "history.csv", self._state.rows)
                 self._save()
                 self.progress.epoch(_describe(self.name, row, self.recipe.training.epochs))
-        finally:
-            board.close()
         return self._finish()
 
     def predict(self, windows: Windows) -> Float32:
@@ -146,14 +151,10 @@ class MemberTraining:
         right = tf.equal(tf.argmax(probabilities, axis=1), labels)
         return tf.reduce_sum(losses), tf.math.count_nonzero(right)
 
-    def _train_epoch(self, epoch: int) -> None:
-        settings, state = self.recipe.training, self._state
-        order = draw_epoch(self.splits.train, balance=settings.balance, n_windows=settings.windows_per_epoch,
-                           mixed_share=self.recipe.block_mixing.share, seed=self.seed, epoch=epoch)
+    def _train_epoch(self, epoch: int, drawn: Iterator[Batch]) -> None:
+        state = self._state
         saved_s = clock_s = time.monotonic()
-        for inputs, labels in batches(self.splits.train, order, batch_size=settings.batch_size,
-                                      spec=self.splits.spec, augment=self.splits.augment, seed=self.seed, epoch=epoch,
-                                      first=state.n_done - epoch * self.n_steps):
+        for inputs, labels in islice(drawn, (epoch + 1) * self.n_steps - state.n_done):
             loss, n_right = (float(value) for value in self._train_batch(inputs, labels))
             if not np.isfinite(loss):
                 raise self._not_finite(inputs, epoch)

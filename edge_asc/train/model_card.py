@@ -54,7 +54,7 @@ def _head(card: Card) -> str:
 
 
 def _training(card: Card) -> str:
-    about, recipe = card.about, card.recipe
+    about, recipe, mixing = card.about, card.recipe, card.recipe.block_mixing
     data, versions = about["data"], about["made_with"]["versions"]
     which = {LAST: "the last epoch",
              BEST_ON_SELECTION: "the best epoch at final sparsity, chosen on windows held out of the training part",
@@ -65,7 +65,8 @@ def _training(card: Card) -> str:
         ("training windows", data["n_train"]), ("validation windows", data["n_validation"]),
         ("features of the data, sha256", f"`{data['sha256'][:16]}`"), ("epochs", recipe.training.epochs),
         ("kernel sparsity", card.sparsity),
-        ("block mixing, tracks per label", recipe.block_mixing.n_tracks_per_label), ("weights", which),
+        ("block mixing, tracks per label",
+         f"{mixing.n_tracks_per_label}{', new ones in every epoch' if mixing.on_the_fly else ''}"), ("weights", which),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("training step", Execution.from_json(about.get("execution", {}))),
         ("commit", about["made_with"].get("git") or "unknown")]

@@ -114,6 +114,9 @@ class BlockMixing:
 
     n_tracks_per_label: int = 0
     """0 for none; the paper takes 4000."""
+    on_the_fly: bool = False
+    """Every epoch has new tracks, made as training goes and kept nowhere; else the same ones, made before and kept with
+    the features. Where `training.balance` draws, an epoch has as many new ones as it draws."""
     n_segments: int = 10
     match: str = "label"
     """What the segments of a track share: the coarse `label` or the fine `scene`."""

@@ -56,6 +56,7 @@ class Recipe:
         return values
 
 
+_SIMPLE = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 _SECTIONS = {"training": Training, "pruning": Pruning, "quantization": Quantization, "block_mixing": BlockMixing,
              "augmentation": Augmentation}
 
@@ -172,8 +173,8 @@ def _features(values: Any) -> FeatureSpec:
 def _typed(name: str, value: Any, kind: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
-    if kind in (int, float, str):
-        require(type(value) is kind, name, repr(value), {int: "a whole number", float: "a number", str: "text"}[kind])
+    if kind in _SIMPLE:
+        require(type(value) is kind, name, repr(value), _SIMPLE[kind])
         return value
     require(isinstance(value, (list, tuple)), name, repr(value), "a list of numbers")
     return tuple(_typed(name, item, float) for item in value)

@@ -11,11 +11,13 @@ import numpy as np
 from edge_asc.data.block_mixing import mixed_features
 from edge_asc.data.dataset import TauDataset
 from edge_asc.data.feature_cache import cached_features
+from edge_asc.data.fresh_tracks import FreshTracks
 from edge_asc.data.tau_layout import Clip
 from edge_asc.errors import DatasetError
 from edge_asc.spec import LABELS, FeatureSpec
 from edge_asc.train.augmentation import augmenter
-from edge_asc.train.batches import Float32, Int64, Splits, Windows, batches, draw_epoch
+from edge_asc.train.batches import Float32, Int64, Splits, Windows, draw_epoch
+from edge_asc.train.feed import Epoch, feed
 from edge_asc.train.recipes import Recipe
 
 _SELECTION = 3
@@ -76,8 +78,9 @@ def arrange(recipe: Recipe, clips: Sequence[Clip], train: Windows, validation: W
         clips = [clips[number] for number in kept]
         selection, train = train.take(held_out), train.take(kept)
         _require_labels(train, "training (after holding out the selection)")
-    train = _with_mixed(recipe, clips, train, cache_dir=cache_dir, n_jobs=n_jobs, shown=shown)
+    train, fresh = _mixed_tracks(recipe, clips, train, cache_dir=cache_dir, n_jobs=n_jobs, shown=shown)
     return Splits(spec=recipe.features, labels=LABELS, train=train, validation=validation, selection=selection,
+                  fresh=fresh,
                   augment=augmenter(recipe.augmentation, recipe.features) if recipe.augmentation.enabled else None)
 
 
@@ -107,34 +110,42 @@ def representative_windows(recipe: Recipe, splits: Splits) -> Float32:
     """Training windows, evenly by label and recording, changed as the recipe changes them."""
     order = draw_epoch(splits.train, balance="label_and_recording", n_windows=N_REPRESENTATIVE,
                        mixed_share=recipe.block_mixing.share, seed=recipe.seed, epoch=0)
-    drawn = batches(splits.train, order, batch_size=32, spec=splits.spec, augment=splits.augment, seed=recipe.seed,
-                    epoch=0)
-    return np.concatenate([windows[..., 0] for windows, _ in drawn])
+    with feed(splits, [Epoch(0, order)], batch_size=32, seed=recipe.seed) as drawn:
+        return np.concatenate([windows[..., 0] for windows, _ in drawn])
 
 
 def fingerprint(splits: Splits) -> str:
-    """SHA-256 over features, labels and recordings of all splits: the same data, the same digits."""
+    """SHA-256 over features, labels and recordings of all splits, and over what tracks are drawn from that are mixed on
+    the fly: the same data, the same digits."""
     digest = hashlib.sha256()
     for windows in (splits.train, splits.validation, splits.selection):
         if windows is None:
             continue
         digest.update(windows.labels.astype("<i8").tobytes() + windows.recordings.astype("<i8").tobytes())
-        for start in range(0, len(windows), 64):
-            digest.update(windows.gather(np.arange(start, min(start + 64, len(windows)))).tobytes())
+        indices = np.arange(len(windows))
+        indices = indices[~windows.is_unmade(indices)]
+        for start in range(0, len(indices), 64):
+            digest.update(windows.gather(indices[start:start + 64]).tobytes())
+    if splits.fresh is not None:
+        digest.update(splits.fresh.fingerprint.encode())
     return digest.hexdigest()
 
 
-def _with_mixed(recipe: Recipe, clips: Sequence[Clip], train: Windows, *, cache_dir: Path, n_jobs: int | None,
-                shown: bool) -> Windows:
+def _mixed_tracks(recipe: Recipe, clips: Sequence[Clip], train: Windows, *, cache_dir: Path, n_jobs: int | None,
+                  shown: bool) -> tuple[Windows, FreshTracks | None]:
+    """The windows with the mixed ones behind them; and what makes those, if nothing is to keep them."""
     settings = recipe.block_mixing
     if not settings.n_tracks_per_label:
-        return train
+        return train, None
+    if settings.on_the_fly:
+        fresh = FreshTracks(clips, recipe.features, n_segments=settings.n_segments, match=settings.match,
+                            seed=recipe.seed, n_jobs=n_jobs)
+        return train.with_mixed(np.repeat(np.arange(len(LABELS)), settings.n_tracks_per_label)), fresh
     features, labels = mixed_features(clips, recipe.features, cache_dir, seed=recipe.seed,
                                       n_tracks_per_label=settings.n_tracks_per_label,
                                       n_segments=settings.n_segments, match=settings.match, n_jobs=n_jobs,
                                       progress=shown)
-    numbers = np.array([LABELS.index(label) for label in labels], np.int64)
-    return train.with_mixed(features, numbers)
+    return train.with_mixed(np.array([LABELS.index(label) for label in labels], np.int64), features), None
 
 
 def _require_labels(windows: Windows, split: str) -> None:

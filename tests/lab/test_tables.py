@@ -189,6 +189,11 @@ def test_plans(tmp_path: Path) -> None:
     assert make_plan(tmp_path, scale="smoke").base.training.epochs == 3
     assert make_plan(tmp_path, n_runs=2, settings=["training.l2=0.0"]).stamp.startswith(
         "SCALED (1.0): another data set (6 + 6 clips), 2 of 10 runs, training.l2=0.0.")
+    mixed = make_plan(tmp_path, settings=["block_mixing.on_the_fly=true", "block_mixing.n_tracks_per_label=50"])
+    assert mixed.stamp.startswith("SCALED (1.0): another data set")
+    assert "50 of 4000 mixed tracks per label, block_mixing.on_the_fly=true" in mixed.stamp
+    found = {task.recipe.block_mixing for name in ("table2", "table3") for task in lay_out(name, mixed).tasks}
+    assert {(each.n_tracks_per_label, each.on_the_fly) for each in found} == {(0, False), (50, True)}
     with pytest.raises(RecipeError, match=r"int8's rounding; found quantization\.aware_epochs = 20"):
         make_plan(tmp_path, settings=["quantization.aware_epochs=20"])
     for bad in ("0", "1.5", "tiny"):

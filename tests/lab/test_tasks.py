@@ -30,12 +30,14 @@ def test_the_key_is_of_what_shapes_the_result_and_of_nothing_else() -> None:
     task = fakes.task()
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
     same = [dataclasses.replace(task, dataset="elsewhere"), changed(task, "block_mixing.n_segments=2"),
-            changed(task, "augmentation.low_pass_probability=0.1"), changed(task, "name=other", "description=more")]
+            changed(task, "block_mixing.on_the_fly=true"), changed(task, "augmentation.low_pass_probability=0.1"),
+            changed(task, "name=other", "description=more")]
     assert {one.key for one in same} == {task.key}
     others = [fakes.task(1), fakes.task(data_sha256="1" * 64), fakes.task(data_share=0.5),
               changed(task, "training.epochs=401"), changed(task, "pruning.final_sparsity=0.7"),
-              changed(task, "block_mixing.n_tracks_per_label=3"), changed(task, "features.top_db=70.0"),
-              fakes.task(recipe=single_member(task.recipe, "I(2,1,2)"))]
+              changed(task, "block_mixing.n_tracks_per_label=3"),
+              changed(task, "block_mixing.n_tracks_per_label=3", "block_mixing.on_the_fly=true"),
+              changed(task, "features.top_db=70.0"), fakes.task(recipe=single_member(task.recipe, "I(2,1,2)"))]
     assert len({one.key for one in [task, *others]}) == 1 + len(others)
     unpruned = changed(task, "pruning.final_sparsity=0.0", "pruning.initial_sparsity=0.0")
     assert unpruned.key == changed(unpruned, "pruning.begin_epoch=7").key != task.key

@@ -24,7 +24,7 @@ def test_what_is_taken_and_added_is_found_again(data: st.DataObject) -> None:
     for part in arrays[1:]:
         indices = np.array(data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1)))
         windows, expected = windows.take(indices), expected[indices]
-        windows = windows.with_mixed(part, part[:, 0, 0].astype(np.int64))
+        windows = windows.with_mixed(part[:, 0, 0].astype(np.int64), part)
         expected = np.concatenate([expected, part[:, 0, 0].astype(np.int64)])
     assert len(windows) == len(expected)
     assert windows.gather(np.arange(len(windows)))[:, 0, 0].tolist() == windows.labels.tolist() == expected.tolist()

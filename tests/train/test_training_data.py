@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,24 @@ def test_a_selection_is_whole_recordings_of_the_training_part(sounds: Path) -> N
     assert not set(splits.selection.recordings) & set(splits.train.recordings)
 
 
+def test_mixing_on_the_fly_caches_nothing_and_hears_nothing_that_is_held_out(tmp_path: Path) -> None:
+    dataset = TauDataset.load(tiny_sounds.write_sounds(tmp_path))
+    recipe = _recipe(training={"selection_fraction": 0.25},
+                     block_mixing={"n_tracks_per_label": 50, "on_the_fly": True})
+    splits = load_splits(recipe, dataset, n_jobs=1, shown=False)
+    assert len(list(dataset.cache_dir.iterdir())) == 2, "the clips of both splits"
+    assert splits.selection is not None
+    assert splits.fresh is not None
+    assert (len(splits.train), len(splits.selection)) == (27 + 150, 9)
+    assert splits.train.labels[27:].tolist() == [0] * 50 + [1] * 50 + [2] * 50
+    tracks = splits.fresh.plan(0, [LABELS[label] for label in splits.train.labels[27:]])
+    heard = {segment.path for track in tracks for segment in track}
+    numbers = number_recordings([*dataset.train, *dataset.validation])
+    assert {numbers[clip.recording] for clip in dataset.train if str(clip.path) in heard} == {
+        *splits.train.recordings[:27]}
+    assert len(heard) == 27
+
+
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.9])
 def test_every_label_keeps_and_gives(fraction: float) -> None:
     labels, recordings = np.repeat([0, 0, 0, 1, 1], [5, 9, 2, 4, 4]), np.repeat(np.arange(5), [5, 9, 2, 4, 4])
@@ -96,13 +115,12 @@ def test_the_fingerprint_names_the_data(sounds: Path) -> None:
     dataset = TauDataset.load(sounds)
     first, again = (fingerprint(load_splits(tiny_sounds.recipe(), dataset, n_jobs=1, shown=False)) for _ in range(2))
     assert first == again
-    mixed = _recipe(block_mixing={"n_tracks_per_label": 1})
-    assert fingerprint(load_splits(mixed, dataset, n_jobs=1, shown=False)) != first
+    mixed = {fingerprint(load_splits(_recipe(block_mixing={"n_tracks_per_label": 1, "on_the_fly": on_the_fly}), dataset,
+                                     n_jobs=1, shown=False)) for on_the_fly in (False, True)}
+    assert len({first, *mixed}) == 3
 
 
 def test_unlabelled_clips_have_no_label(sounds: Path) -> None:
-    import dataclasses
-
     dataset = TauDataset.load(sounds)
     clips = [dataclasses.replace(dataset.train[0], label=None)]
     windows = load_windows(clips, SPEC, dataset.cache_dir, recordings=number_recordings(clips), n_jobs=1, shown=False)
