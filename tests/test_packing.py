@@ -241,7 +241,7 @@ def wide_dictionary(compressed: bytes) -> bytes:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BundleError, match="gone: No such file"):
         read_pack(tmp_path / "gone")
 
 

@@ -17,6 +17,7 @@ from edge_asc.bundle.signing import new_key_pair, sign, verify
 from edge_asc.bundle.updating import rollback_bundle, unpack_bundle
 from edge_asc.errors import BundleError, InputError, MissingDependencyError
 from tests.conftest import WavFile, require_program
+from tests.full_disk import full_disk
 from tests.packs import content_of, joined, packed, sealed
 from tests.program import BUNDLE, assert_one_error, edge_asc
 from tests.sounds import sound
@@ -81,8 +82,15 @@ def test_files_that_are_not_the_key_that_is_wanted(keys: Path, tmp_path: Path) -
     for path in (*tmp_path.iterdir(), keys / "mine"):
         with pytest.raises(InputError, match=r"is no key to check signatures with.*Give the \.pub file"):
             verify(b"text", bytes(64), public_key=path, where="it")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="cannot read the key"):
         sign(b"text", private_key=tmp_path / "gone")
+
+
+def test_a_full_disk_leaves_no_half_of_a_pair(tmp_path: Path) -> None:
+    with full_disk(0), pytest.raises(InputError, match="cannot write the key"):
+        new_key_pair(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+    new_key_pair(tmp_path / "key")
 
 
 def test_a_signed_bundle_is_loaded_with_the_right_key_alone(keys: Path, signed: Path) -> None:

@@ -20,6 +20,7 @@ MANIFEST, GOLDEN, AUDIT, MODEL_CARD = "manifest.json", "golden.npz", "audit.json
 SIGNATURE = "manifest.sig"
 """Of manifest.json's bytes; in bundles that were signed."""
 COPY_AGAIN = "Copy the bundle again from where it was made, or make it again."
+READABLE = "Let whoever listens read the bundle's folder and every file below it."
 _UPGRADE = "Upgrade edge-asc: pip install --upgrade edge-asc"
 STRANGER = "Do not use this bundle unless you know who made it."
 MAX_MANIFEST_BYTES = 1 << 20
@@ -88,13 +89,17 @@ class Manifest:
 def read_manifest(path: Path) -> bytes:
     """The bytes of the manifest of the bundle at `path`, as far as it can be one."""
     manifest = path / MANIFEST
-    if not manifest.is_file():
+    try:
+        with manifest.open("rb") as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         found = "no such folder" if not path.exists() else "a file" if path.is_file() else f"no {MANIFEST} in it"
         raise BundleError(f"{path} is not a bundle", found=found, wanted=f"a folder with {MANIFEST}",
                           fix="Unpack it first, if it is a packed bundle: edge-asc bundle unpack FILE -o DIR"
-                          if path.is_file() else "Give the folder that `edge-asc convert` or `edge-asc demo` made.")
-    with manifest.open("rb") as file:
-        data = file.read(MAX_MANIFEST_BYTES + 1)
+                          if path.is_file() else "Give the folder that `edge-asc convert` or `edge-asc demo` made."
+                          ) from error
+    except OSError as error:
+        raise BundleError(f"cannot read {manifest}: {error.strerror}", fix=READABLE) from error
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{manifest} is too large for a manifest", wanted=f"at most {MAX_MANIFEST_BYTES} bytes",
                           fix=COPY_AGAIN)

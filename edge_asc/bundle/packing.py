@@ -109,10 +109,13 @@ def read_pack(file: str | Path, *, public_key: str | Path | None = None) -> Pack
     """Read and check a pack; nothing is written.
 
     Raises:
-        BundleError: It is damaged, not a pack, too large, or not signed as `public_key` wants it.
+        BundleError: It cannot be read, is damaged, not a pack, too large, or not signed as `public_key` wants it.
     """
-    with Path(file).open("rb") as opened:
-        data = opened.read(MAX_CONTENT_BYTES + 1)
+    try:
+        with Path(file).open("rb") as opened:
+            data = opened.read(MAX_CONTENT_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"cannot read {file}: {error.strerror}", wanted="a packed bundle") from error
     return parse_pack(data, where=str(file), public_key=public_key)
 
 

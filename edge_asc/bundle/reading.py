@@ -17,6 +17,7 @@ from edge_asc.bundle.manifest import (
     GOLDEN,
     MANIFEST,
     MODEL_CARD,
+    READABLE,
     SIGNATURE,
     STRANGER,
     FileEntry,
@@ -103,6 +104,12 @@ class Bundle(Manifest):
     def read(self, entry: FileEntry) -> bytes:
         """The bytes of one of the bundle's files, checked against its size and hash."""
         where = self.path / entry.file
+        try:
+            return self._checked(where, entry)
+        except OSError as error:
+            raise BundleError(f"cannot read {where}: {error.strerror}", fix=READABLE) from error
+
+    def _checked(self, where: Path, entry: FileEntry) -> bytes:
         if not where.resolve().is_relative_to(self.path.resolve()):
             raise BundleError(f"{where} leads out of the bundle", wanted="files below the bundle's folder",
                               fix=STRANGER)

@@ -23,7 +23,7 @@ def new_key_pair(path: str | Path) -> tuple[Path, Path]:
     """Make a key to sign with at `path` (mode 0600, no passphrase) and its public half at `path`.pub.
 
     Raises:
-        InputError: One of the two is there already; a key is never overwritten.
+        InputError: One of the two is there already, and a key is never overwritten; or they cannot be written.
         MissingDependencyError: The extra `sign` is not installed.
     """
     ed25519, serialization, _ = _libraries()
@@ -36,9 +36,15 @@ def new_key_pair(path: str | Path) -> tuple[Path, Path]:
                                 serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.PEM,
                                            serialization.PublicFormat.SubjectPublicKeyInfo)
-    with os.fdopen(os.open(private_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(private)
-    atomic.write_bytes(public_path, public)
+    try:
+        with os.fdopen(os.open(private_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(private)
+        atomic.write_bytes(public_path, public)
+    except OSError as error:
+        # Half a pair would be in the way of the next attempt. It is ours: what was there before was refused above.
+        if not isinstance(error, FileExistsError):
+            private_path.unlink(missing_ok=True)
+        raise InputError(f"cannot write the key {path}: {error.strerror}") from error
     return private_path, public_path
 
 
@@ -92,8 +98,11 @@ def _libraries() -> tuple[Any, Any, Any]:
 
 def _key(path: str | Path, load: Callable[[bytes], object], exceptions: Any) -> object:
     """The key in a file, or the reason why there is none."""
-    with Path(path).open("rb") as file:
-        pem = file.read(_MAX_KEY_BYTES)
+    try:
+        with Path(path).open("rb") as file:
+            pem = file.read(_MAX_KEY_BYTES)
+    except OSError as error:
+        raise InputError(f"cannot read the key {path}: {error.strerror}") from error
     try:
         return load(pem)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -61,7 +62,10 @@ def unpack(file: str, out: str, public_key: str | None, replay: bool) -> None:
     bundle = done.bundle
     click.echo(f"{out}: {len(bundle.members)} members, {bundle.default_variant}"
                + ("" if done.is_new else "; it was there already")
-               + (f"; go back with: edge-asc bundle rollback {out}" if done.previous and done.is_new else ""))
+               + (f"; go back with: edge-asc bundle rollback {shlex.quote(out)}" if done.is_new and done.previous
+                  else ""))
+    if done.is_new and done.previous:
+        note("a listener that runs takes it when it is started again")
     if public_key is None:
         note("nobody's signature was asked for (--public-key)")
 
@@ -76,6 +80,7 @@ def rollback(path: str, public_key: str | None, replay: bool) -> None:
 
     bundle = rollback_bundle(path, public_key=public_key, check=_check if replay else None)
     click.echo(f"{path}: {len(bundle.members)} members, {bundle.default_variant}; the other one is in {path}.previous")
+    note("a listener that runs takes it when it is started again")
 
 
 @command.command(short_help="A key pair to sign with.")
