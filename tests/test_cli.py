@@ -147,6 +147,16 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert verb in VERBS
 
 
+def test_standard_input_without_sound_is_said() -> None:
+    closed = edge_asc("listen", "--stdin", "--bundle", BUNDLE, preexec_fn=lambda: os.close(0))
+    assert_one_error(closed, "no sound on standard input", "it is closed", "arecord")
+    ours, theirs = os.openpty()
+    typed = edge_asc("listen", "--stdin", "--bundle", BUNDLE, stdin=theirs)
+    os.close(ours)
+    os.close(theirs)
+    assert_one_error(typed, "found a terminal")
+
+
 @pytest.mark.parametrize("arguments", [["listen"], ["listen", "--mic", "--stdin"], ["listen", "--stdin", "--realtime"],
                                        ["classify"], ["listen", "--wav", "x", "--engine", "onnx"], ["nothing"]],
                          ids=" ".join)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asc.errors import EdgeAscError, InputError
-from edge_asc.listen.config import Command, Config, LogFile, Metrics, Mqtt, check_config, load_config, show_config
+from edge_asc.listen.config import (
+    Command,
+    Config,
+    Listen,
+    LogFile,
+    Metrics,
+    Mqtt,
+    Node,
+    check_config,
+    load_config,
+    show_config,
+)
 from edge_asc.listen.decide import DecisionRules
 from edge_asc.listen.toml_tree import parse_settings
 from tests.program import BUNDLE, assert_one_error, edge_asc
@@ -35,6 +47,14 @@ WRONG = [
     ("[command]\nrun = ['a', 1]", "wanted a list of texts"),
     ("[node]\nname = 'a/b#'", "impossible value for node.name"),
     ("[mqtt]\nhost = 'a'\nbase_topic = 'a/+'", "a topic without + and #"),
+    ("[mqtt]\nhost = 'a'\nbase_topic = '$SYS'", "without / at its ends or $"),
+    ("[mqtt]\nhost = 'mqtt://a'", "wanted a name or address and no more"),
+    ("[mqtt]\nhost = 'a:1883'", "the port is `mqtt.port`"),
+    ("[mqtt]\nhost = 'a'\ntls = true\nclient_key_file = 'k'", "mqtt.client_certificate_file beside it"),
+    ("[microphone]\ndevice = ''", "a number or a part of a name"),
+    ("[file]\npath = '~no-such-user/x'", "line 2: no home folder for file.path; found ~no-such-user/x"),
+    ("[file]\npath = \"a\\u0000b\"", "line 2: a NUL character in file.path"),
+    ("[command]\nrun = [\"a\", \"\\u0000\"]", "a NUL character in command.run"),
     ("[mqtt]\nhost = 'a'\nca_file = 'ca.pem'", "true where certificates are given"),
     ("[mqtt]\nhost = 'a'\nport = 70000", "wanted 1 to 65535"),
     ("[terminal]\nformat = 'xml'", "wanted text or json or view or none"),
@@ -112,18 +132,59 @@ def test_paths_are_relative_to_the_file_and_settings_override_it(tmp_path: Path)
         load_config(path, {"mqtt.host": "a", "mqtt.hots": "b"})
     with pytest.raises(InputError, match="not a setting"):
         parse_settings(["hop"])
+    with pytest.raises(InputError, match=r"the command line: listen\.hop_s\.x cannot be set"):
+        load_config(path, parse_settings(["listen.hop_s=2", "listen.hop_s.x=2"]))
+    given = load_config(path, parse_settings(["file.path=here"])).file
+    assert given
+    assert given.path == Path.cwd() / "here", "on the command line: relative to where we are"
+
+
+@pytest.mark.parametrize("host", ["broker", "broker.example", "127.0.0.1", "::1", "fe80::1%eth0"])
+def test_hosts_and_the_mark_of_an_editor_on_windows(tmp_path: Path, host: str) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(f"[mqtt]\nhost = '{host}'\n", encoding="utf-8-sig")
+    mqtt = load_config(path).mqtt
+    assert mqtt
+    assert mqtt.host == host
+
+
+def test_what_belongs_to_this_machine_is_shown_as_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two hundred nodes get one file: each has the name of its own host, or the broker throws all out but one.
+    for name in ("one", "two"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        assert f'\n#name = "{name}"\n' in show_config(Config())
+    assert '\nname = "else"\n' in show_config(Config(node=Node(name="else")))
+
+
+def test_a_user_without_a_home_can_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError
+
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert Config().node.state_folder == Path("/var/lib/edge-asc")
 
 
 def test_unwise_settings_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_config(Config()) == []
     assert "0.0.0.0" in check_config(Config(metrics=Metrics(host="0.0.0.0")))[0]
     monkeypatch.setenv("EDGE_ASC_MQTT_PASSWORD", "secret")
-    assert "in the clear" in check_config(Config(mqtt=Mqtt(host="broker.example")))[0]
-    assert check_config(Config(mqtt=Mqtt(host="127.0.0.1"))) == []
-    assert check_config(Config(mqtt=Mqtt(host="broker.example", tls=True))) == []
-    for config in (Config(command=Command(run=("/no/such",))),
-                   Config(mqtt=Mqtt(host="x", tls=True, ca_file=tmp_path / "none"))):
-        with pytest.raises(EdgeAscError):
+    assert "in the clear" in check_config(Config(mqtt=Mqtt(host="broker.example", username="u")))[0]
+    assert check_config(Config(mqtt=Mqtt(host="127.0.0.1", username="u"))) == []
+    assert check_config(Config(mqtt=Mqtt(host="broker.example", username="u", tls=True))) == []
+
+
+def test_what_a_configuration_names_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ASC_MQTT_PASSWORD", "secret")
+    for config, message in (
+            (Config(command=Command(run=("/no/such",))), "/no/such"),
+            (Config(mqtt=Mqtt(host="x", username="u", tls=True, ca_file=tmp_path / "none")), "none for MQTT; found No"),
+            (Config(mqtt=Mqtt(host="x")), "without a user name"),
+            (Config(file=LogFile(path=tmp_path)), "is no file"),
+            (Config(listen=Listen(bundle=BUNDLE, variant="int4")), "has no variant int4; wanted "),
+            (Config(listen=Listen(public_key=tmp_path / "none")), "cannot read the key")):
+        with pytest.raises(EdgeAscError, match=re.escape(message)):
             check_config(config)
 
 

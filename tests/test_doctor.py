@@ -136,6 +136,11 @@ def test_broker(tmp_path: Path, hear: Any) -> None:
     there = findings(config(tmp_path, mqtt=Mqtt(host="127.0.0.1", port=broker.port)))["broker"]
     broker.kill()
     assert there.verdict == GOOD
+    # It will not let us in by waiting either.
+    closed = Mosquitto(tmp_path, settings="allow_anonymous false")
+    refused = findings(config(tmp_path, mqtt=Mqtt(host="127.0.0.1", port=closed.port)))["broker"]
+    closed.kill()
+    assert (refused.verdict, "ot authorized" in refused.found) == (BAD, True)
 
 
 def test_verb(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edge_asc.listen.events import Block
 from edge_asc.listen.health import Meter, Monitor, Notifier
-from edge_asc.listen.sinks.base import Health
+from edge_asc.listen.sinks.base import Health, SinkState
 from tests.announcements import event
 from tests.broker import wait_until
 from tests.conftest import noise, tone
@@ -101,6 +101,24 @@ def test_watchdog_is_fed_only_while_sound_flows(systemd: Systemd, monkeypatch: p
     assert list(dict.fromkeys(states)) == ["starting", "listening", "no audio", "stopping"]
     assert reports[-1].n_events == 1
     assert any(text.startswith("STATUS=no audio") for text in systemd.heard)
+
+
+def test_what_is_wrong_with_a_sink_is_said_once_and_shown_to_systemd(systemd: Systemd,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_asc.listen.health.TROUBLE_S", 0.3)
+    monkeypatch.setattr("edge_asc.listen.health._TICK_S", 0.05)
+    said: list[str] = []
+    sinks = {"mqtt": SinkState(problem="no broker"), "file": SinkState()}
+    monitor = Monitor(Meter(sample_rate_hz=RATE), report=lambda health: None, sinks=lambda: sinks, notify=said.append)
+    started_s = time.monotonic()
+    wait_until(lambda: said)
+    assert time.monotonic() - started_s >= 0.25, "a short trouble is not worth a line"
+    wait_until(lambda: any(text.endswith("; mqtt: no broker") for text in systemd.listen()))
+    time.sleep(0.5)
+    sinks["mqtt"] = SinkState()
+    wait_until(lambda: len(said) > 1)
+    monitor.close()
+    assert said == ["mqtt: no broker", "mqtt: all is well again"]
 
 
 def test_meter_measures_level_peak_and_offset() -> None:

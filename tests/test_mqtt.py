@@ -208,6 +208,7 @@ def test_home_assistant_finds_the_node(broker: Mosquitto, counter: Counter, tmp_
     configs = {topic: json.loads(payload) for topic, payload, *_ in counter.messages if topic.startswith("homea")}
     scene = configs["homeassistant/sensor/edge_asc_test_node/scene/config"]
     assert scene["options"] == [*LABELS, "unknown"]
+    assert scene["default_entity_id"] == "sensor.edge_asc_test_node_scene"
     assert {scene["state_topic"], scene["availability_topic"]} == {SCENE, AVAILABILITY}
     assert len({config["unique_id"] for config in configs.values()}) == len(configs) == 7
     assert all(config["device"]["identifiers"] == ["edge_asc_test_node"] for config in configs.values())

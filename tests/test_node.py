@@ -22,7 +22,7 @@ from edge_asc.listen.pipeline import WindowStream
 from edge_asc.listen.reopening import SteadySource
 from tests.broker import Counter, Mosquitto, free_port, wait_until
 from tests.conftest import WavFile, noise
-from tests.program import BUNDLE, command_line, edge_asc, environment
+from tests.program import BUNDLE, assert_one_error, command_line, edge_asc, environment
 from tests.sounds import sound
 from tests.test_listen import SMALL
 
@@ -93,6 +93,26 @@ def test_sigterm_delivers_the_last_state_and_is_success(config: Path, tmp_path: 
     broker.kill()
     states = [payload["state"] for payload in counter.payloads("edge-asc/street/health")]
     assert (states[-1], "listening" in states) == ("stopping", True)
+
+
+@pytest.mark.tool
+def test_a_closed_terminal_delivers_too_and_what_was_not_delivered_is_said(config: Path, tmp_path: Path,
+                                                                           wav_file: WavFile) -> None:
+    with config.open("a") as file:
+        file.write(f"[mqtt]\nhost = '127.0.0.1'\nport = {free_port()}\n")
+    wav = wav_file(sound("outdoor", 60))
+    with subprocess.Popen(command_line("listen", "--wav", wav, "--realtime", "--config", config, "--hop", 0.5),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout
+        process.stdout.readline()
+        second = edge_asc("listen", "--wav", wav, "--config", config, "--set", f"file.path={tmp_path}/other")
+        process.send_signal(signal.SIGHUP)
+        rest, errors = process.communicate(timeout=20)
+    assert_one_error(second, "another listener uses the state folder", "node.state_folder")
+    n_printed = 1 + len(rest.splitlines())
+    assert process.returncode == 0, errors
+    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == n_printed
+    assert f"not every event was delivered: mqtt: {n_printed} waiting (no MQTT broker at 127.0.0.1" in errors
 
 
 # --- a source that comes and goes ------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import sys
 import threading
@@ -104,7 +106,8 @@ def test_hub_numbers_events_and_reports_every_sink() -> None:
     hub.health(health())
     hub.close()
     assert sink.got == [1, 2, 3]
-    assert sink.health_seen[0].sinks == {"stuck": SinkState(n_delivered=3)}
+    assert sink.health_seen == [health()]
+    assert hub.states() == {"stuck": SinkState(n_delivered=3)}
     assert len(hub.run) == 8
     assert Sinks([]).run != hub.run
 
@@ -179,7 +182,37 @@ def test_rotation_on_a_full_disk_loses_no_old_file(tmp_path: Path) -> None:
     assert kept[-1] == 60
 
 
+def test_log_file_follows_whoever_else_rotates_empties_or_deletes_it(tmp_path: Path) -> None:
+    path, aside = tmp_path / "log" / "events.jsonl", tmp_path / "aside"
+    sink = LogFileSink(path)
+    sink.emit(announcement(1))
+    path.rename(aside)
+    sink.emit(announcement(2))
+    assert (sequences(aside), sequences(path)) == ([1], [2])
+    os.truncate(path, 0)
+    sink.emit(announcement(3))
+    assert sequences(path) == [3]
+    shutil.rmtree(path.parent)
+    sink.emit(announcement(4))
+    assert sequences(path) == [4]
+    sink.close()
+    assert sink.state() == SinkState(n_delivered=4)
+
+
+def test_a_log_file_has_one_writer(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = LogFileSink(path, max_bytes=4096)
+    for number in range(1, 30):  # through a rotation
+        first.emit(announcement(number))
+    with pytest.raises(InputError, match="another listener uses the log file"):
+        LogFileSink(path)
+    first.close()
+    LogFileSink(path).close()
+
+
 def test_unusable_log_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a file that can be rotated"):
+        LogFileSink(Path("/dev/null"))
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the log file"):
         LogFileSink(tmp_path / "file" / "events.jsonl")
@@ -193,10 +226,12 @@ def script(text: str) -> list[str]:
     return [sys.executable, "-c", text]
 
 
-def test_command_gets_the_event_and_no_shell(tmp_path: Path) -> None:
+def test_command_gets_the_event_and_no_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
+    monkeypatch.setenv("EDGE_ASC_MQTT_PASSWORD", "secret")
     sink = CommandSink([*script(
         "import os, sys, pathlib\n"
+        "assert 'EDGE_ASC_MQTT_PASSWORD' not in os.environ\n"
         "parts = [os.environ['EDGE_ASC_LABEL'], sys.argv[2], sys.stdin.read()]\n"
         "pathlib.Path(sys.argv[1]).write_text('|'.join(parts))"),
         str(out), "$(touch /nowhere); `x`"])
@@ -254,6 +289,7 @@ def test_prometheus_reads_the_page() -> None:
     assert {sample.labels["label"]: sample.value for sample in families["edge_asc_scene"].samples} == {
         "indoor": 0, "outdoor": 1, "transportation": 0}
     assert families["edge_asc_latency_seconds"].samples[0].value == 0.012
+    assert families["edge_asc_sink_up"].samples[0].value == 1
     assert families["edge_asc_sink_waiting"].samples[0].labels == {"sink": "mqtt"}
     sink.close()
 

@@ -31,6 +31,7 @@ class SpoolMachine(RuleBasedStateMachine):
         return Spool(self.folder, segment_bytes=40, max_bytes=1 << 20)
 
     def teardown(self) -> None:
+        self.spool.close()
         self._temporary.cleanup()
 
     @rule(n=st.integers(1, 8))
@@ -63,6 +64,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """Nothing that waits is missing; what was taken and not settled may come again, in its place."""
+        self.spool.close()
         self.spool = self._open()
         lines = []
         while (line := self.spool.take()) is not None:
@@ -102,12 +104,22 @@ def test_settled_lines_leave_the_disk(tmp_path: Path) -> None:
 
 
 def test_torn_line_is_left_out(tmp_path: Path) -> None:
-    Spool(tmp_path).append("whole")
+    first = Spool(tmp_path)
+    first.append("whole")
+    first.close()
     (segment,) = tmp_path.iterdir()
     segment.write_bytes(segment.read_bytes() + b'{"half')
     spool = Spool(tmp_path)
     spool.append("after")
     assert [spool.take(), spool.take(), spool.take()] == ["whole", "after", None]
+
+
+def test_a_folder_is_for_one_only(tmp_path: Path) -> None:
+    first = Spool(tmp_path / "spool")
+    with pytest.raises(InputError, match="another listener uses the state folder"):
+        Spool(tmp_path / "spool")
+    first.close()
+    Spool(tmp_path / "spool").close()
 
 
 def test_too_small(tmp_path: Path) -> None:

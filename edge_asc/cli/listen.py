@@ -95,8 +95,10 @@ def command(context: click.Context, /, mic: bool, device: str | None, path: str 
         note(ensemble.description)
     source, counts = _source(config, mic=mic, path=path, realtime=realtime, rate_hz=ensemble.features.sample_rate_hz,
                              options=options)
-    # systemd's way to say stop. What waits is delivered, and that is success.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # systemd's way to say stop, and that of a terminal that is closed. What waits is delivered, and that is success.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: sys.exit(0))
 
     from edge_asc.listen.node import run_node
 
@@ -118,14 +120,8 @@ def _note_to_systemd(message: str) -> None:
 
 def _given_options(context: click.Context) -> dict[str, Any]:
     """The options that were really given, as settings."""
-    from pathlib import Path
-
-    settings = {setting: context.params[name] for name, setting in _SETTINGS.items()
-                if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    for name in {"listen.bundle", "listen.public_key"} & settings.keys():
-        # A path in a configuration is relative to its file, one on the command line to where we are.
-        settings[name] = str(Path(settings[name]).absolute())
-    return settings
+    return {setting: context.params[name] for name, setting in _SETTINGS.items()
+            if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
 
 
 def _source(config: Config, *, mic: bool, path: str | None, realtime: bool, rate_hz: int,
@@ -140,6 +136,10 @@ def _source(config: Config, *, mic: bool, path: str | None, realtime: bool, rate
 
     if path is not None:
         return file_source(path, sample_rate_hz=rate_hz, realtime=realtime), dict
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("there is no sound on standard input", found="a terminal" if sys.stdin else "it is closed",
+                         wanted="raw PCM from a pipe or a file",
+                         fix="As in: arecord -t raw -f S16_LE -r 48000 | edge-asc listen --stdin --rate 48000")
     return pcm_source(sys.stdin.buffer, from_hz=options["rate_hz"] or rate_hz, n_channels=options["n_channels"],
                       pcm_format=options["pcm_format"], sample_rate_hz=rate_hz), dict
 

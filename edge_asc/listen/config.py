@@ -25,10 +25,13 @@ TERMINALS = ("text", "json", "view", "none")
 
 
 def _default_state_folder() -> Path:
-    """Where systemd says (StateDirectory=), else the user's own place for such things."""
+    """Where systemd says (StateDirectory=), else the user's own place for such things, else the system's."""
     if systemd := os.environ.get("STATE_DIRECTORY"):
         return Path(systemd.split(":")[0])
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edge-asc"
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edge-asc"
+    except RuntimeError:  # a user without a home, as in a container
+        return Path("/var/lib/edge-asc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ class Node:
     """This node."""
 
     name: str = field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or "edge-asc")
-    """Name in events, MQTT topics and Home Assistant; the host's name unless set."""
+    """Name in events, MQTT topics and Home Assistant; the host's name unless set. No two nodes of a broker may share
+    one."""
     state_folder: Path = field(default_factory=_default_state_folder)
     """Where events wait while the broker is away; under systemd its StateDirectory unless set."""
     health_s: float = 10.0
@@ -79,6 +83,9 @@ class MicrophoneSettings:
 
     device: str | int | None = None
     """Number or part of a name from `edge-asc devices`; the system's default unless set."""
+
+    def __post_init__(self) -> None:
+        _require(self.device != "", "microphone.device", repr(self.device), "a number or a part of a name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +138,20 @@ class Mqtt:
     """Events that wait on disk while the broker is away: 16 MB are about half a day of an event each second."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.host), "mqtt.host", repr(self.host), "a name or address")
+        # Not mqtt://HOST and not HOST:PORT; what has colons is an IPv6 address.
+        _require(_is_ip(self.host) if ":" in self.host else re.fullmatch(r"[^\s/\[\]]+", self.host) is not None,
+                 "mqtt.host", repr(self.host), "a name or address and no more (the port is `mqtt.port`)")
         _require(self.port is None or 1 <= self.port <= 65535, "mqtt.port", self.port, "1 to 65535")
         for name in ("base_topic", "discovery_prefix"):
             topic = getattr(self, name) or ""
-            _require(not re.search(r"[+#\x00]|^/|/$", topic), f"mqtt.{name}", repr(topic), "a topic without + and #")
+            _require(not re.search(r"[+#\x00]|^[/$]|/$", topic), f"mqtt.{name}", repr(topic),
+                     "a topic without + and #, and without / at its ends or $ at its begin")
         _require(self.base_topic != "", "mqtt.base_topic", repr(self.base_topic), "a topic, or no such line")
         _require(self.max_spool_bytes >= 1 << 18, "mqtt.max_spool_bytes", self.max_spool_bytes, f"at least {1 << 18}")
         certificates = (self.ca_file, self.client_certificate_file, self.client_key_file)
         _require(self.tls or not any(certificates), "mqtt.tls", "false", "true where certificates are given")
+        _require(not self.client_key_file or bool(self.client_certificate_file), "mqtt.client_key_file",
+                 self.client_key_file, "mqtt.client_certificate_file beside it")
 
     def broker(self, *, client_id: str) -> Broker:
         """What a connection needs."""
@@ -205,7 +217,7 @@ def load_config(path: str | Path | None = None, settings: Mapping[str, Any] | No
 
 
 def check_config(config: Config) -> list[str]:
-    """Look at what the configuration names: bundle, secrets, program.
+    """Look at what the configuration names: bundle and its variant, secrets, log file, program.
 
     Returns:
         Warnings: what works but is unwise.
@@ -213,13 +225,17 @@ def check_config(config: Config) -> list[str]:
     Raises:
         EdgeAscError: Something it names cannot be used.
     """
+    from edge_asc.bundle import Bundle, shipped_bundle
     from edge_asc.listen.sinks.mqtt_link import read_password, tls_context
 
     warnings = []
-    if config.listen.bundle:
-        from edge_asc.bundle import Bundle
-
-        Bundle.load(config.listen.bundle, public_key=config.listen.public_key)
+    bundle = Bundle.load(config.listen.bundle or shipped_bundle(), public_key=config.listen.public_key)
+    if config.listen.variant not in (None, *bundle.variants):
+        raise InputError(f"{bundle.path} has no variant {config.listen.variant}", wanted=" or ".join(bundle.variants),
+                         fix="Correct `listen.variant`.")
+    if config.file and config.file.path.exists() and not config.file.path.is_file():
+        raise InputError("cannot write the log file", found=f"{config.file.path} is no file", wanted="the path of one",
+                         fix="Correct `file.path`.")
     if mqtt := config.mqtt:
         broker = mqtt.broker(client_id=config.node.name)
         password = read_password(broker)
@@ -236,10 +252,15 @@ def check_config(config: Config) -> list[str]:
 
 
 def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_ip(host) else host == "localhost"
+
+
+def _is_ip(text: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(text)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
 
 
 def show_config(config: Config) -> str:

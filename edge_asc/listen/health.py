@@ -12,14 +12,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_asc.listen.events import Block, SceneEvent
-from edge_asc.listen.sinks.base import Health
+from edge_asc.listen.sinks.base import Health, SinkState
 
 FLOWING_S = 3.0
 """Sound flows when a block came within this time."""
@@ -27,6 +27,8 @@ LONG_START_S = 1800
 """What a service gets to start with, instead of its unit's TimeoutStartSec, once it has said that it takes time."""
 CLIPPED = 0.9999
 """A sample at or beyond this is at the end of the scale: the largest of 16 bits is 0.99997."""
+TROUBLE_S = 10.0
+"""What has been wrong with a sink for so long is said: a broker that is started anew is not worth a line."""
 _SMOOTHING_S = 1.0
 _BATCH_S = 0.1
 _TICK_S = 1.0
@@ -152,6 +154,32 @@ class Meter:
         return self._last_block_s is not None and time.monotonic() - self._last_block_s < FLOWING_S
 
 
+class Troubles:
+    """Says what has been wrong with a sink for 10 s, once, and that it is well again.
+
+    Args:
+        notify: Called with each sentence.
+    """
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._since_s: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def look_at(self, sinks: Mapping[str, SinkState]) -> None:
+        """Take in how the sinks are doing now."""
+        now_s = time.monotonic()
+        for name, state in sinks.items():
+            if state.problem is None:
+                self._since_s.pop(name, None)
+                if name in self._said:
+                    self._said.remove(name)
+                    self._notify(f"{name}: all is well again")
+            elif now_s - self._since_s.setdefault(name, now_s) >= TROUBLE_S and name not in self._said:
+                self._said.add(name)
+                self._notify(f"{name}: {state.problem}")
+
+
 class Monitor:
     """A thread that reports the listener's health every few seconds and feeds systemd's watchdog while sound flows.
 
@@ -160,11 +188,16 @@ class Monitor:
         report: Called with each report.
         health_s: Seconds between reports.
         more_counts: Counts that the meter cannot see, such as overflows.
+        sinks: How the sinks are doing; their troubles are shown to systemd.
+        notify: Called with a sentence when a sink has been in trouble for a while, and when it is well again.
     """
 
     def __init__(self, meter: Meter, *, report: Callable[[Health], None], health_s: float = 10.0,
-                 more_counts: Callable[[], dict[str, int]] = dict) -> None:
+                 more_counts: Callable[[], dict[str, int]] = dict,
+                 sinks: Callable[[], Mapping[str, SinkState]] = dict,
+                 notify: Callable[[str], None] | None = None) -> None:
         self._meter, self._report, self._health_s, self._more_counts = meter, report, health_s, more_counts
+        self._sinks, self._troubles = sinks, Troubles(notify or (lambda message: None))
         self._notifier = Notifier()
         self._started_s = time.monotonic()
         self._n_events = 0
@@ -186,7 +219,8 @@ class Monitor:
         return Health(state=state, uptime_s=time.monotonic() - self._started_s, audio_s=meter.audio_s,
                       n_events=self._n_events, latency_ms=self._event.latency_ms if self._event else None,
                       level_dbfs=level.rms_dbfs if level else None, peak_dbfs=level.peak_dbfs if level else None,
-                      dc_offset=level.dc_offset if level else None, counts={**meter.counts, **self._more_counts()})
+                      dc_offset=level.dc_offset if level else None, counts={**meter.counts, **self._more_counts()},
+                      sinks=self._sinks())
 
     def close(self) -> None:
         """Report a last time and stop."""
@@ -204,6 +238,7 @@ class Monitor:
                 self._notifier.alive()
             health = self.health()
             self._notifier.status(_status(health, self._event))
+            self._troubles.look_at(health.sinks)
             if time.monotonic() >= next_report_s:
                 next_report_s = time.monotonic() + self._health_s
                 self._report(health)
@@ -212,7 +247,8 @@ class Monitor:
 def _status(health: Health, event: SceneEvent | None) -> str:
     scene = f", {event.label} ({event.confidence:.0%})" if event else ""
     level = f", {health.level_dbfs:.0f} dBFS" if health.level_dbfs is not None else ""
-    return f"{health.state}{scene}{level}, {health.n_events} events in {health.uptime_s:.0f} s"
+    troubles = "".join(f"; {name}: {state.problem}" for name, state in health.sinks.items() if state.problem)
+    return f"{health.state}{scene}{level}, {health.n_events} events in {health.uptime_s:.0f} s{troubles}"
 
 
 def _db(power: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edge_asc.listen.events import Block
 from edge_asc.listen.health import Meter, Monitor
 from edge_asc.listen.pipeline import listen
 from edge_asc.listen.sinks import Writer
-from edge_asc.listen.sinks.base import Sinks
+from edge_asc.listen.sinks.base import Sinks, SinkState
 from edge_asc.listen.sinks.build import build_sinks
 from edge_asc.runtime import Ensemble
 
@@ -51,7 +51,8 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         sinks.append(view)
         ensemble = _Shown(ensemble, on_window=view.window)
     hub = Sinks(sinks, node=config.node.name)
-    monitor = Monitor(meter, report=hub.health, health_s=config.node.health_s, more_counts=more_counts)
+    monitor = Monitor(meter, report=hub.health, health_s=config.node.health_s, more_counts=more_counts,
+                      sinks=hub.states, notify=notify)
     decider, latencies_ms = Decider(config.decide), deque[float](maxlen=_N_LATENCIES)
 
     def skipped(n: int) -> None:
@@ -76,7 +77,19 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         troubles = [f"{counts[name]} {name.replace('_', ' ')}" for name in _TROUBLES if counts.get(name)]
         if notify and troubles:
             notify(f"not all sound was heard: {', '.join(troubles)}")
+        if notify and (rest := _undelivered(hub.states())):
+            notify(f"not every event was delivered: {rest}")
     return list(latencies_ms)
+
+
+def _undelivered(sinks: Mapping[str, SinkState]) -> str:
+    """What the sinks did not get rid of in a run that has ended, and why."""
+    parts = []
+    for name, state in sinks.items():
+        figures = [f"{n} {what}" for n, what in ((state.n_lost, "lost"), (state.n_waiting, "waiting")) if n]
+        if figures:
+            parts.append(f"{name}: {' and '.join(figures)}" + (f" ({state.problem})" if state.problem else ""))
+    return "; ".join(parts)
 
 
 class _Shown(Ensemble):

@@ -109,8 +109,8 @@ class Installation:
     def _put(self, path: Path, text: str, *, replace: bool) -> bool:
         """Write a file unless it is so already; tells whether it did."""
         where = self._root / path
-        old = where.read_text() if where.is_file() else None
-        keep = old == text or (old is not None and not replace)
+        old = where.read_bytes() if where.is_file() else None
+        keep = old == text.encode() or (old is not None and not replace)
         self._on_step(Step(what=f"/{path}", change="keep" if keep else "create" if old is None else "change"))
         if not keep and not self._dry_run:
             where.parent.mkdir(parents=True, exist_ok=True)
@@ -139,12 +139,13 @@ class Installation:
     def _config_text(self) -> str:
         config = Config(node=Node(state_folder=Path("/var/lib/edge-asc")), terminal=Terminal(format="none"))
         return ("# What the edge-asc service listens to and whom it tells. After a change:\n"
-                f"#   edge-asc config check /{CONFIG} && sudo systemctl restart edge-asc\n\n{show_config(config)}")
+                f"#   sudo -u {self._user} {self._python.with_name('edge-asc')} config check /{CONFIG} \\\n"
+                f"#     && sudo systemctl restart edge-asc\n\n{show_config(config)}")
 
 
 def unit_text(*, user: str, python: Path) -> str:
     """The systemd unit."""
-    template = (Path(edge_asc.__file__).parent / "assets" / "node" / "edge-asc.service").read_text()
+    template = (Path(edge_asc.__file__).parent / "assets" / "node" / "edge-asc.service").read_text("utf-8")
     in_home = any(python.is_relative_to(home) for home in ("/home", "/root"))
     quoted = str(python).replace("\\", "\\\\").replace("%", "%%").replace(" ", "\\x20")
     return Template(template).substitute(user=user, python=quoted, config=f"/{CONFIG}",

@@ -24,7 +24,8 @@ _NAMES: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "
 
 
 def read_tree(kind: type[Tree], path: Path | None, settings: Mapping[str, Any] | None = None) -> Tree:
-    """The tree that a TOML file describes. Relative paths in it are relative to its folder.
+    """The tree that a TOML file describes. Relative paths in it are relative to its folder, in `settings` to where we
+    are.
 
     Args:
         kind: A dataclass whose fields are dataclasses, some of which may be absent.
@@ -45,7 +46,7 @@ def read_tree(kind: type[Tree], path: Path | None, settings: Mapping[str, Any] |
         for section in sections:
             inner = inner.setdefault(section, {})
             if not isinstance(inner, dict):
-                raise InputError(f"{path}: {section} is not a table")
+                raise InputError(f"the command line: {name} cannot be set: {section} is not a table")
         inner[key] = value
     return _build(kind, values, place="", source=_Source(path, text, frozenset(settings or {})))
 
@@ -69,7 +70,10 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def to_toml(tree: Any, *, absent: Mapping[str, Any] | None = None) -> str:
-    """TOML text that reads back to the same tree, with the docstrings as comments.
+    """TOML text that reads back to the same tree on the same machine, with the docstrings as comments.
+
+    What a field's default factory would give is a comment too: it belongs to this machine, and the text may go to
+    others.
 
     Args:
         tree: A dataclass whose fields are dataclasses, or None where a section is absent.
@@ -89,7 +93,7 @@ def to_toml(tree: Any, *, absent: Mapping[str, Any] | None = None) -> str:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1).decode()
+            text = file.read(_MAX_FILE_BYTES + 1).decode("utf-8-sig")  # an editor on Windows begins it with a mark
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -117,6 +121,10 @@ class _Source:
             if (current == section and re.match(rf"\s*{re.escape(key)}\s*=", line)) or (table and current == place):
                 return f"{self.path} line {number}"
         return str(self.path)
+
+    def folder(self, place: str) -> Path:
+        """What a relative path at a dotted key is relative to."""
+        return Path.cwd() if self.path is None or place in self.settings else self.path.parent
 
 
 def _build(kind: type[Tree], values: Mapping[str, Any], *, place: str, source: _Source) -> Tree:
@@ -148,6 +156,8 @@ def _make(kind: type[Tree], values: Mapping[str, Any], *, where: str, place: str
 
 
 def _convert(wanted: Any, value: Any, *, place: str, source: _Source) -> Any:
+    if any(isinstance(text, str) and "\0" in text for text in (value if isinstance(value, list) else [value])):
+        raise InputError(f"{source.where(place)}: a NUL character in {place}", wanted="text")
     options = [option for option in typing.get_args(wanted) if option is not types.NoneType] \
         if isinstance(wanted, types.UnionType) else [wanted]
     for option in options:
@@ -156,7 +166,7 @@ def _convert(wanted: Any, value: Any, *, place: str, source: _Source) -> Any:
         if option is float and type(value) is int:
             return float(value)
         if option is Path and isinstance(value, str) and value:
-            return (source.path.parent if source.path else Path.cwd()) / Path(value).expanduser()
+            return source.folder(place) / _expanded(value, place, source)
         if option == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         if type(value) is option:
@@ -164,6 +174,14 @@ def _convert(wanted: Any, value: Any, *, place: str, source: _Source) -> Any:
     names = [_NAMES.get(option, f"a table [{place}]") for option in options]
     raise InputError(f"{source.where(place)}: wrong kind of value for {place}", found=repr(value)[:80],
                      wanted=" or ".join(names))
+
+
+def _expanded(value: str, place: str, source: _Source) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # ~somebody who does not exist, or ~ for a user without a home
+        raise InputError(f"{source.where(place)}: no home folder for {place}", found=value,
+                         wanted="a path without ~") from error
 
 
 def _types(kind: type[Any]) -> dict[str, Any]:
@@ -179,7 +197,8 @@ def _section(name: str, section: Any) -> str:
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         lines += [f"# {line}" for line in textwrap.wrap(comments.get(field.name, ""), 110)]
-        lines.append(f"#{field.name} =" if value is None else f"{field.name} = {_literal(value)}")
+        is_own = field.default_factory is not dataclasses.MISSING and value == field.default_factory()
+        lines.append(f"#{field.name} =" if value is None else f"{'#' * is_own}{field.name} = {_literal(value)}")
     return "\n".join(lines) + "\n"
 
 

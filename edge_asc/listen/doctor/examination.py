@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_asc.bundle import Bundle, shipped_bundle
-from edge_asc.errors import EdgeAscError
+from edge_asc.errors import DeviceError, EdgeAscError
 from edge_asc.listen.config import Config
 from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.doctor.sound import look_at_sound
@@ -165,12 +165,14 @@ def _broker(config: Config) -> Iterator[Finding]:
     broker = config.mqtt.broker(client_id=f"edge-asc-doctor-{config.node.name}")
     started_s = time.monotonic()
     try:
-        Link(broker, will=None, on_progress=lambda: None).close()
-    except EdgeAscError as error:
-        # Events wait on disk until it is there: no reason not to listen.
-        yield Finding(about="broker", verdict=NOTE, found=str(error.what), fix=error.fix or "")
+        link = Link(broker, will=None, on_progress=lambda: None)
+    except DeviceError as error:
+        # Events wait on disk until a broker is there: no reason not to listen. One that refuses us will go on so.
+        yield _bad("broker", error) if error.found else Finding(about="broker", verdict=NOTE, found=error.what,
+                                                                fix=error.fix or "")
         return
     took_ms = (time.monotonic() - started_s) * 1000
+    link.close()
     yield Finding(about="broker", verdict=GOOD, found=f"{broker.address} lets us in after {took_ms:.0f} ms")
 
 

@@ -188,8 +188,7 @@ class Sinks:
         return announcement
 
     def health(self, health: Health) -> None:
-        """Hand out the listener's state, with that of the sinks filled in."""
-        health = replace(health, sinks=self.states())
+        """Hand out the listener's state."""
         for sink in self._sinks:
             sink.health(health)
 

@@ -57,9 +57,10 @@ class CommandSink(Sink):
 
     def _run(self, data: bytes, *, environment: dict[str, str]) -> str | None:
         """What went wrong, or None."""
+        inherited = {name: value for name, value in os.environ.items() if name != "EDGE_ASC_MQTT_PASSWORD"}
         try:
             process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                       env={**os.environ, **environment}, start_new_session=True)
+                                       env={**inherited, **environment}, start_new_session=True)
         except OSError as error:
             return f"{self._command[0]}: {error.strerror}"
         try:

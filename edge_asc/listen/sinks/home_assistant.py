@@ -29,8 +29,11 @@ def discovery(*, prefix: str, node: str, base: str, labels: Sequence[str], model
               "sw_version": __version__}
 
     def sensor(key: str, name: str, topic: str, template: str, **more: Any) -> tuple[str, str]:
-        config = {"name": name, "unique_id": f"{identifier}_{key}", "object_id": f"{identifier}_{key}",
-                  "state_topic": f"{base}/{topic}", "value_template": f"{{{{ {template} }}}}",
+        unique = f"{identifier}_{key}"
+        # Up to 2025.9 Home Assistant names an entity by object_id, from 2025.10 on by default_entity_id.
+        config = {"name": name, "unique_id": unique, "object_id": unique,
+                  "default_entity_id": f"sensor.{unique}".lower(), "state_topic": f"{base}/{topic}",
+                  "value_template": f"{{{{ {template} }}}}",
                   "availability_topic": f"{base}/availability", "device": device, **more}
         return f"{prefix}/sensor/{identifier}/{key}/config", json.dumps(config)
 

@@ -136,6 +136,8 @@ def render(newest: Announcement | None, health: Health | None, n_by_label: dict[
         for kind, field in (("delivered", "n_delivered"), ("lost", "n_lost")):
             metric(f"sink_{kind}_total", "counter", f"Announcements {kind}, by sink.",
                    [({"sink": name}, getattr(state, field)) for name, state in health.sinks.items()])
+        metric("sink_up", "gauge", "1 while nothing is wrong with a sink.",
+               [({"sink": name}, float(state.problem is None)) for name, state in health.sinks.items()])
         metric("sink_waiting", "gauge", "Announcements not yet delivered, by sink.",
                [({"sink": name}, state.n_waiting) for name, state in health.sinks.items()])
     return "\n".join(lines) + "\n"

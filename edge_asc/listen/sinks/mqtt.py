@@ -24,6 +24,9 @@ from edge_asc.listen.sinks.spool import Spool
 _INBOX = 1024
 """Announcements that may wait in memory while connecting, or while the disk is full."""
 _BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_SHORT_S, _N_SHORT = 60.0, 4
+"""So many connections one after the other that lived so briefly are no accident: two clients of one name throw each
+other out, for ever."""
 
 
 class MqttSink(Sink):
@@ -43,7 +46,7 @@ class MqttSink(Sink):
 
     Raises:
         MissingDependencyError: paho-mqtt is not installed.
-        InputError: The password file cannot be used.
+        InputError: The password file cannot be used, or another listener uses the spool's folder.
     """
 
     name = "mqtt"
@@ -73,7 +76,8 @@ class MqttSink(Sink):
         """Something in front or in the spool may have arrived already: an earlier run may have been killed."""
         self._health: str | None = None
         self._link: Link | None = None
-        self._n_attempts = 0
+        self._n_attempts = self._n_short = 0
+        self._connected_s = 0.0
         self._next_attempt_s = 0.0
         self._n_delivered = self._n_refused = self._n_unreadable = 0
         self._problem: str | None = "not connected yet"
@@ -99,7 +103,14 @@ class MqttSink(Sink):
         n_waiting = len(self._inbox) + len(self._front) + len(self._under_way) + len(self._spool)
         return SinkState(n_delivered=self._n_delivered, n_waiting=n_waiting,
                          n_lost=self._n_refused + self._n_unreadable + self._spool.n_dropped,
-                         problem=self._disk_problem or self._problem)
+                         problem=self._disk_problem or self._unsteady() or self._problem)
+
+    def _unsteady(self) -> str | None:
+        is_steady = self._link is not None and time.monotonic() - self._connected_s > _SHORT_S
+        if is_steady or self._n_short < _N_SHORT:
+            return None
+        return (f"the connection to {self._broker.address} was lost {self._n_short} times soon after it was made: the "
+                f"network is bad, or another client calls itself {self._broker.client_id} (`node.name`)")
 
     def close(self) -> None:
         self._closing_s = time.monotonic() + self._close_timeout_s
@@ -128,6 +139,7 @@ class MqttSink(Sink):
             self._link.close(goodbye=(f"{self._base}/availability", "offline"))
             self._drop(self._link)
         self._store()
+        self._spool.close()
 
     def _patience_s(self) -> float:
         patience_s = 5.0 if self._link else max(0.0, self._next_attempt_s - time.monotonic())
@@ -151,6 +163,7 @@ class MqttSink(Sink):
             self._n_attempts += 1
             return
         self._link, self._n_attempts, self._problem = link, 0, None
+        self._connected_s = time.monotonic()
         link.publish(availability, "online")
         for topic, payload in self._descriptions.items():
             link.publish(topic, payload)
@@ -200,8 +213,10 @@ class MqttSink(Sink):
         link.close()
         self._confirm(link)
         self._link, self._problem = None, "the broker went away"
-        self._next_attempt_s = time.monotonic() + self._back_off_s[0]
-        self._n_attempts = 1
+        is_short = time.monotonic() - self._connected_s < _SHORT_S
+        self._n_short = self._n_short + 1 if is_short else 0
+        self._n_attempts = max(1, self._n_short)
+        self._next_attempt_s = time.monotonic() + self._back_off_s[min(self._n_attempts, len(self._back_off_s)) - 1]
         self._is_uncertain |= bool(self._under_way)
         self._front.extendleft(line for _, line in reversed(self._under_way))
         self._under_way.clear()

@@ -149,13 +149,18 @@ def read_password(broker: Broker) -> str | None:
     """The password from its file, or else from the environment; None if there is neither.
 
     Raises:
-        InputError: The file cannot be read, is empty, or others than its owner and group can read it.
+        InputError: The file cannot be read, is empty, or others than its owner and group can read it; or there is a
+            password and no user name.
     """
     if broker.password_file is None:
-        return os.environ.get("EDGE_ASC_MQTT_PASSWORD")
-    password = read_secret(broker.password_file).decode(errors="replace").strip()
-    if not password:
-        raise InputError(f"the password file {broker.password_file} is empty")
+        password = os.environ.get("EDGE_ASC_MQTT_PASSWORD") or None
+    else:
+        password = read_secret(broker.password_file).decode(errors="replace").strip()
+        if not password:
+            raise InputError(f"the password file {broker.password_file} is empty")
+    if password and not broker.username:
+        raise InputError("a password for MQTT without a user name", fix="Set `mqtt.username`: without it the password "
+                         "would not be sent.")
     return password
 
 
@@ -174,7 +179,8 @@ def read_secret(path: Path) -> bytes:
                                  fix=f"Run: chmod o= {path}")
             return file.read(65536)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}", fix=f"For the service: sudo chgrp edge-asc {path} && "
+                         f"sudo chmod 640 {path}" if isinstance(error, PermissionError) else None) from error
 
 
 def tls_context(broker: Broker) -> ssl.SSLContext:
@@ -185,11 +191,13 @@ def tls_context(broker: Broker) -> ssl.SSLContext:
     """
     if broker.client_key_file:
         read_secret(broker.client_key_file)
+    name, file = "mqtt.ca_file", broker.ca_file
     try:
-        context = ssl.create_default_context(cafile=broker.ca_file)
+        context = ssl.create_default_context(cafile=file)
         if broker.client_certificate_file:
-            context.load_cert_chain(broker.client_certificate_file, broker.client_key_file)
+            name, file = "mqtt.client_certificate_file", broker.client_certificate_file
+            context.load_cert_chain(file, broker.client_key_file)
     except OSError as error:  # ssl.SSLError among them
-        raise InputError(f"cannot use the certificates for MQTT: {error}",
-                         fix="Check `mqtt.ca_file`, `mqtt.client_certificate_file`, `mqtt.client_key_file`.") from error
+        raise InputError(f"cannot use {file} for MQTT", found=error.strerror or error, wanted="PEM",
+                         fix=f"Check `{name}`.") from error
     return context

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge_asc.errors import InputError
+from edge_asc.listen.sinks.sole_user import be_sole_user
 
 _MIDDLE = 1_000_000_000
 """Number of the very first segment: far enough from 0 that `push_front` never runs out of smaller ones."""
@@ -21,12 +22,16 @@ _SUFFIX = ".jsonl"
 
 
 class Spool:
-    """Lines waiting in `folder`, which only one process may use at a time.
+    """Lines waiting in `folder`, which is locked until `close`.
 
     Args:
         folder: Made if it is not there. Lines left by an earlier run come first.
         max_bytes: Bound of all segments together; beyond it the oldest segment is dropped and counted.
         segment_bytes: Size at which a new segment is begun, also the grain of dropping.
+
+    Raises:
+        InputError: Another process uses the folder, or `max_bytes` is too small.
+        OSError: The folder cannot be used.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = 16 << 20, segment_bytes: int = 64 << 10) -> None:
@@ -34,6 +39,12 @@ class Spool:
             raise InputError("the spool is too small", found=f"{max_bytes} bytes", wanted=f"from {2 * segment_bytes}")
         self._folder, self._max_bytes, self._segment_bytes = folder, max_bytes, segment_bytes
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._lock = os.open(folder, os.O_RDONLY)
+        try:
+            be_sole_user(self._lock, what=f"the state folder {folder.parent}", setting="node.state_folder")
+        except InputError:
+            os.close(self._lock)
+            raise
         numbers = sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
         self._sizes = {number: self._path(number).stat().st_size for number in numbers}
         self._n_lines = {number: len(self._read(number)) for number in numbers}
@@ -52,6 +63,10 @@ class Spool:
     def n_bytes(self) -> int:
         """Bytes of the lines that wait."""
         return sum(self._sizes.values())
+
+    def close(self) -> None:
+        """Leave the folder to others; nothing else may be called after."""
+        os.close(self._lock)
 
     def append(self, line: str) -> None:
         """Put one line (without line breaks) at the end. OSError when the disk refuses: nothing was added then."""
