@@ -110,7 +110,7 @@ def boards() -> None:
 @command.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--target", "targets", multiple=True, metavar="NAME", help="host, host-clang, m4f, m7, m55, stm32f405, "
-              "m0plus or rv32; may be repeated. Otherwise all for which the tools are installed.")
+              "m0plus, rv32 or rv32imc; may be repeated. Otherwise all for which the tools are installed.")
 @click.option("--bundle", "bundle_path", type=click.Path(), metavar="BUNDLE",
               help="The bundle that DIR was exported from, if it is no longer where it was.")
 @click.option("--board", "board_name", metavar="NAME", help="Estimate the time on this board.")

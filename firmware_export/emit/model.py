@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,8 +89,13 @@ def table(kind: str, name: str, values: Iterable[object], *, per_line: int = 24)
 
 
 def _names(name: str, length: str, values: Sequence[str]) -> str:
-    quoted = ", ".join('"' + "".join(c if c.isalnum() or c in " _-.()," else "_" for c in v) + '"' for v in values)
-    return f"const char *const {name}[{length}] = {{{quoted}}};\n"
+    return f"const char *const {name}[{length}] = {{{', '.join(map(c_string, values))}}};\n"
+
+
+def c_string(text: str) -> str:
+    """A C string of the UTF-8 of any text, in ASCII."""
+    plain = string.ascii_letters + string.digits + " _-.,:;()/+&'"
+    return '"' + "".join(chr(byte) if chr(byte) in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def _plan(member: Member) -> str:

@@ -40,7 +40,7 @@ def packaging_files(spec: FeatureSpec, *, labels: tuple[str, ...], state_bytes: 
         Path in the export -> content.
     """
     values: Mapping[str, object] = {
-        "version": __version__, "labels": ", ".join(labels), "sample_rate_hz": spec.sample_rate_hz,
+        "version": __version__, "labels": " ".join(", ".join(labels).split()), "sample_rate_hz": spec.sample_rate_hz,
         "state_bytes": state_bytes, "spare_frames": n_spare_frames, "frame_bytes": spec.n_mels + 1,
     }
     return {where: _filled((_TEMPLATES / name).read_text(), values) for name, where in _FILES.items()}

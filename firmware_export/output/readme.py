@@ -35,7 +35,7 @@ next one, and one in which anything was added or edited is not.
 A C99 compiler and a little-endian processor with an `int` of 32 bits; from the C library memcpy, memmove, memset and
 nothing else, not even libm; on parts without an FPU or a wide multiply the compiler's own helpers (libgcc). Compile
 with -O2. The kernels for Cortex-M4 and later load words from any address: where your system traps that, compile with
--mno-unaligned-access, and plain C does the same, slower.
+-mno-unaligned-access, and plain C does the same in twice the time (the C library must keep to it as well).
 
 Sound at {spec.sample_rate_hz} Hz, mono, 16 bits, at the level of the recordings that the networks learnt from.
 
@@ -65,6 +65,10 @@ classification takes longer than that, because the part is slow or because the l
 samples are dropped (asc_push says so) and the next window begins after the gap; no window ever has one inside. A loop
 that has to wait gives each step more to do: `asc.h` says how much.
 
+Such a step is at most {STEP_BUDGET + sizes['largest_piece_multiplications']} multiplications, which take
+2 instructions each on a Cortex-M55, 4 on a Cortex-M4F, 8 on RISC-V and 13 on a Cortex-M0+: for so long the microphone's
+own buffer must last.
+
 Calls with one state may not overlap: let the interrupt or the DMA collect blocks, and push them from the loop.
 
 | build system | how |
@@ -72,7 +76,7 @@ Calls with one state may not overlap: let the interrupt or the DMA collect block
 | CMake | `add_subdirectory(this-folder asc)`, `target_link_libraries(app asc)` |
 | ESP-IDF | put it into `components/`, or name it in `EXTRA_COMPONENT_DIRS`; the component is called like the folder |
 | Zephyr | `west build ... -- -DEXTRA_ZEPHYR_MODULES=/path/of/this-folder`; `CONFIG_EDGE_ASC=y` (and `CONFIG_FPU=y`) |
-| Arduino | copy it into the folder `libraries`; the core decides how it optimises, often -Os; see the example Listen |
+| Arduino | copy it into the folder `libraries`; see the example Listen. Many cores compile with -Os: 4 % slower |
 | PlatformIO | copy it into `lib/`, or `lib_deps = symlink:///path/of/this-folder` |
 | anything else | compile `src/*.c` with `-Isrc` |
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_asc.spec import FeatureSpec
 from firmware_export.emit.frontend import frontend_table_bytes
-from firmware_export.emit.model import Member, n_distances, work
+from firmware_export.emit.model import Member, n_distances, piece_works, work
 from firmware_export.emit.step_numbers import step_numbers
 from firmware_export.output.exported import Exported
 
@@ -77,6 +77,7 @@ def size_report(exported: Exported, members: Sequence[Member], *, n_spare_frames
         "ram_arena_bytes": {member.network.name: member.plan.arena_bytes for member in members},
         "ram_window_bytes": (exported.features.n_frames + n_spare_frames) * (exported.features.n_mels + 1),
         "n_spare_frames": n_spare_frames,
+        "largest_piece_multiplications": max(max(piece_works(member)) for member in members),
         "multiplications": {member.network.name: work(member) for member in members},
     }
 

@@ -43,7 +43,7 @@ def measure_accuracy(exported: Exported, clips: Sequence[tuple[Path, str]], *,
             np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16).tofile(work / "clip.pcm")
             run = run_program(target, program, ["classify", "clip.pcm", "out.bin", str(spec.n_frames)], folder=work)
             total[label] += 1
-            right[label] += run.lines[0] == label
+            right[label] += run.label == label
             if done % 100 == 0:
                 progress(done)
     n_clips = sum(total.values())

@@ -59,6 +59,13 @@ def _cortex_m(name: str, title: str, machine: str, core: Core, *, flash: tuple[i
                   memory=memory, core=core, fixed_point=not core.has_fpu)
 
 
+def _riscv(name: str, architecture: str, abi: str, *, fixed_point: bool) -> Target:
+    return Target(name=name, title=architecture.upper(), compiler="riscv64-unknown-elf-gcc",
+                  flags=(f"-march={architecture}", f"-mabi={abi}", "--specs=picolibc.specs"),
+                  emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"), start="start_riscv.c",
+                  script="riscv.ld", memory={"ram_origin": 0x80000000, "ram_bytes": 4 << 20}, fixed_point=fixed_point)
+
+
 TARGETS: dict[str, Target] = {target.name: target for target in (
     Target(name="host", title="this machine, gcc", compiler="gcc"),
     Target(name="host-clang", title="this machine, clang", compiler="clang"),
@@ -69,12 +76,11 @@ TARGETS: dict[str, Target] = {target.name: target for target in (
     # The real STM32F405 has 128 KiB in one block; QEMU's has all 192.
     _cortex_m("stm32f405", "STM32F405: 1 MiB of flash, 128 KiB of RAM", "netduinoplus2", CORTEX_M4F,
               flash=(0x08000000, 1 << 20), ram=(0x20000000, 128 << 10)),
-    # QEMU has no Cortex-M0+ with enough memory; its code is a subset of what the Cortex-M3 of this machine runs.
+    # QEMU has no Cortex-M0+ with enough memory; its code is a subset of what the Cortex-M3 of this machine runs, which
+    # is told to trap what a Cortex-M0+ cannot do, loads and stores that are not aligned.
     _cortex_m("m0plus", "Cortex-M0+ code", "mps2-an385", CORTEX_M0PLUS),
-    Target(name="rv32", title="RV32IMAFC", compiler="riscv64-unknown-elf-gcc",
-           flags=("-march=rv32imafc", "-mabi=ilp32f", "--specs=picolibc.specs"),
-           emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"), start="start_riscv.c", script="riscv.ld",
-           memory={"ram_origin": 0x80000000, "ram_bytes": 4 << 20}),
+    _riscv("rv32", "rv32imafc", "ilp32f", fixed_point=False),
+    _riscv("rv32imc", "rv32imc", "ilp32", fixed_point=True),
 )}
 
 

@@ -29,6 +29,11 @@ class Run:
     longest: dict[str, int]
     """Phase -> executed instructions between its beginning and its end, the largest."""
 
+    @property
+    def label(self) -> str:
+        """The first label, which stands in quotation marks; empty without one."""
+        return next((line[1:-1] for line in self.lines if line.startswith('"')), "")
+
     def instructions(self, phase: str) -> int:
         """Executed instructions of a phase, all functions together."""
         return sum(self.counts.get(phase, {}).values())

@@ -189,7 +189,7 @@ class _Examination:
         outputs = np.frombuffer(data, np.int8, n_members * n_labels, window.size).reshape(n_members, n_labels)
         probabilities = np.frombuffer(data, np.float32, n_labels, window.size + outputs.size)
         self.found.answer_error = float(np.abs(probabilities - questions.probabilities).max())
-        self.found.label = run.lines[0] if run.lines else ""
+        self.found.label = run.label
         self.found.state_bytes, self.found.stack_bytes = run.numbers["state_bytes"], run.numbers["stack_bytes"]
         if not np.array_equal(window, quantise_window(self.levels, spec, self.exported.input)):
             raise VerificationError(f"{self.target.title}: the members see another window than was pushed")

@@ -126,6 +126,8 @@ def test_sizes_are_reported_and_add_up(tmp_path: Path) -> None:
     assert sizes["flash_weights_and_quantisation_bytes"] == sum(
         of["weights"] + of["quantisation"] for of in sizes["flash_members_bytes"].values())
     assert sizes["multiplications"].keys() == {"v1", "v2"}
+    config = (tmp_path / "out" / "src" / "asc_model_config.h").read_text()
+    assert f"#define ASC_MODEL_LARGEST_PIECE {sizes['largest_piece_multiplications']}\n" in config
 
 
 def test_some_members_only(tmp_path: Path) -> None:
@@ -219,12 +221,16 @@ def test_floats_read_back_exactly(value: float) -> None:
 
 def test_names_cannot_break_out_of_their_strings(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path)
-    bundle.labels = ('a"; int x; //', "b\\", *(f"l{i}" for i in range(LABELS - 2)))  # type: ignore[misc]
-    exported = export_bundle(bundle, tmp_path / "out", command='firmware "*/ int y;"')
+    bundle.labels = ('a"; int x; //', "b\\", "c\nversion=9", *(f"l{i}" for i in range(LABELS - 3)))  # type: ignore[misc]
+    exported = export_bundle(bundle, tmp_path / "out", command='firmware "*/ int y; /*"')
     data = (exported.source_folder / "asc_model_data.c").read_text()
     assert "int x" in data
-    assert '"a__ int x_ __"' in data
+    assert r'"a\042; int x; //", "b\134"' in data
+    properties = (tmp_path / "out" / "library.properties").read_text().splitlines()
+    assert len(properties) == 10
+    assert all("=" in line for line in properties)
     assert "*/ int y" not in data
+    assert data.count("/*") == data.count("*/")
 
 
 def test_the_arena_is_that_of_the_largest_member(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ __attribute__((noreturn, used)) void reset(void)
     *(volatile uint32_t *)0xe000ed88u |= 0xfu << 20; /* CPACR: coprocessors 10 and 11 */
     __asm__ volatile("dsb\nisb");
 #endif
+#if !defined(__ARM_FEATURE_UNALIGNED)
+    *(volatile uint32_t *)0xe000ed14u |= 1u << 3; /* CCR.UNALIGN_TRP: what runs Cortex-M0+ code faults as a Cortex-M0+ */
+#endif
     copy(link_data_start, link_data_load, link_data_end);
     fill(link_zero_start, link_zero_end, 0);
     uint32_t *here;

@@ -8,7 +8,7 @@ void run(void);
 __attribute__((naked, section(".vectors"), used)) void reset(void)
 {
     __asm__ volatile(".option push\n.option norelax\nla gp, __global_pointer$\n.option pop\n"
-                     "la sp, link_stack_top\nla t0, fault\ncsrw mtvec, t0\n"
+                     "la sp, link_stack_top\nla t0, fault\n.option arch, +zicsr\ncsrw mtvec, t0\n"
 #ifdef __riscv_flen
                      "li t0, 0x2000\ncsrs mstatus, t0\n"
 #endif

@@ -133,8 +133,9 @@ static int classify(int in, int out, uint32_t hop)
         if (write_window(out, &state.window) != 0 || io_write(out, state.outputs, sizeof state.outputs) != 0 ||
             io_write(out, asc_probabilities(&state), sizeof state.probabilities) != 0)
             return fail("error: the output cannot be written\n");
+        io_print("\"");
         io_print(asc_label(&state));
-        io_print("\n");
+        io_print("\"\n");
     }
     return 0;
 }
