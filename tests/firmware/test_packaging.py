@@ -109,13 +109,58 @@ def test_the_loop_of_the_readme(tmp_path: Path, steps_per_block: int, budget: st
     assert n_answers < 5 if drops else 14 <= n_answers <= 16
 
 
-def test_cmake(folder: Path, tmp_path: Path) -> None:
+_USER = '#include "asc.h"\nstatic AscState state;\nint main(void) { return asc_init(&state); }\n'
+# What a project says that uses the folder; for Zephyr and ESP-IDF, stand-ins for the functions that the folder calls.
+_PROJECTS = {
+    "cmake": "add_subdirectory(%s asc)\nadd_executable(user main.c)\ntarget_link_libraries(user asc)\n",
+    "esp-idf": """
+set(ESP_PLATFORM 1)
+set(COMPONENT_LIB __idf_asc)
+function(idf_component_register)
+  cmake_parse_arguments(PARSE_ARGV 0 C "" "" "SRCS;INCLUDE_DIRS")
+  add_library(${COMPONENT_LIB} STATIC ${C_SRCS})
+  foreach(folder ${C_INCLUDE_DIRS})
+    target_include_directories(${COMPONENT_LIB} PUBLIC ${CMAKE_CURRENT_LIST_DIR}/${folder})
+  endforeach()
+endfunction()
+add_subdirectory(%s asc)
+add_executable(user main.c)
+target_link_libraries(user __idf_asc)
+""",
+    "zephyr": """
+set(CONFIG_EDGE_ASC 1)
+set(CONFIG_EDGE_ASC_SPARE_FRAMES 7)
+add_library(zephyr_interface INTERFACE)
+function(zephyr_library_named name)
+  add_library(${name} STATIC)
+  target_link_libraries(${name} PUBLIC zephyr_interface)
+endfunction()
+function(zephyr_library_sources)
+  target_sources(edge_asc PRIVATE ${ARGN})
+endfunction()
+function(zephyr_library_compile_options)
+  target_compile_options(edge_asc PRIVATE ${ARGN})
+endfunction()
+function(zephyr_compile_definitions)
+  target_compile_definitions(zephyr_interface INTERFACE ${ARGN})
+endfunction()
+function(zephyr_include_directories)
+  target_include_directories(zephyr_interface INTERFACE ${ARGN})
+endfunction()
+add_subdirectory(%s/zephyr asc)
+add_executable(user main.c)
+target_link_libraries(user edge_asc)
+""",
+}
+
+
+@pytest.mark.parametrize("system", _PROJECTS)
+def test_build_systems_of_cmake(folder: Path, tmp_path: Path, system: str) -> None:
     cmake = require_program("cmake")
-    (tmp_path / "main.c").write_text(
-        '#include "asc.h"\nstatic AscState state;\nint main(void) { return asc_init(&state); }\n')
+    check = "#if ASC_SPARE_FRAMES != 7\n#error\n#endif\n" if system == "zephyr" else ""
+    (tmp_path / "main.c").write_text(_USER + check)
     (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.13)\nproject(user C)\n"
-        f"add_subdirectory({folder} asc)\nadd_executable(user main.c)\ntarget_link_libraries(user asc)\n")
+        "cmake_minimum_required(VERSION 3.20)\nproject(user C)\n" + _PROJECTS[system] % folder)
     for command in ([cmake, "-S", tmp_path, "-B", tmp_path / "build"], [cmake, "--build", tmp_path / "build"]):
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
