@@ -70,6 +70,9 @@ def export(bundle_path: str | None, out_path: str, board_name: str | None, membe
     chosen = tuple(name.strip() for name in members.split(",")) if members is not None else None
     typed = shlex.join(["edge-asc", *sys.argv[1:]])
     if form == "tflm":
+        if board or n_spare_frames is not None:
+            raise click.UsageError("--board and --spare-frames lay out C that runs by itself; they do not go with "
+                                   "--format tflm.")
         arrays = export_tflm(bundle, Path(out_path), members=chosen, command=typed)
         click.echo(json.dumps(arrays, indent=1) if as_json else
                    f"{out_path}: {arrays['flash_bytes'] / 1024:.1f} KiB of models, "

@@ -55,3 +55,8 @@ def test_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "tensor arena" in done.stdout
     assert (tmp_path / "out" / "asc_tflm_models.h").is_file()
+    for option in (("--board", "stm32f405"), ("--spare-frames", "0")):
+        done = edge_asc("firmware", BUNDLE, "-o", tmp_path / "no", "--format", "tflm", *option)
+        assert done.returncode == 2
+        assert "do not go with --format tflm" in done.stderr
+    assert not (tmp_path / "no").exists()
