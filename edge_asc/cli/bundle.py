@@ -13,6 +13,7 @@ from edge_asc.errors import VerificationError
 if TYPE_CHECKING:
     from edge_asc.bundle import Bundle
 
+_RESTART = "a listener that runs takes it when it is started again"
 _replay = click.option("--replay/--no-replay", default=True, show_default=True, help="Before anything is replaced, run "
                        "the golden clip through every member and compare, as `edge-asc verify` does.")
 
@@ -62,10 +63,8 @@ def unpack(file: str, out: str, public_key: str | None, replay: bool) -> None:
     bundle = done.bundle
     click.echo(f"{out}: {len(bundle.members)} members, {bundle.default_variant}"
                + ("" if done.is_new else "; it was there already")
-               + (f"; go back with: edge-asc bundle rollback {shlex.quote(out)}" if done.is_new and done.previous
-                  else ""))
-    if done.is_new and done.previous:
-        note("a listener that runs takes it when it is started again")
+               + (f"; go back with: edge-asc bundle rollback {shlex.quote(out)}; {_RESTART}"
+                  if done.is_new and done.previous else ""))
     if public_key is None:
         note("nobody's signature was asked for (--public-key)")
 
@@ -79,8 +78,8 @@ def rollback(path: str, public_key: str | None, replay: bool) -> None:
     from edge_asc.bundle.updating import rollback_bundle
 
     bundle = rollback_bundle(path, public_key=public_key, check=_check if replay else None)
-    click.echo(f"{path}: {len(bundle.members)} members, {bundle.default_variant}; the other one is in {path}.previous")
-    note("a listener that runs takes it when it is started again")
+    click.echo(f"{path}: {len(bundle.members)} members, {bundle.default_variant}; the other one is in {path}.previous; "
+               f"{_RESTART}")
 
 
 @command.command(short_help="A key pair to sign with.")
