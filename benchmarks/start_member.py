@@ -30,7 +30,7 @@ def prepare(folder: Path) -> None:
     from benchmarks.sound_files import write_clip
     from edge_asc.data.dataset import TauDataset
     from edge_asc.data.tau_layout import META, SETUP, clip_filename, write_table
-    from edge_asc.train.execution import best_execution
+    from edge_asc.train.execution_trial import best_executions
     from edge_asc.train.recipes import load_recipe
     from edge_asc.train.training_data import load_splits
 
@@ -44,8 +44,9 @@ def prepare(folder: Path) -> None:
     for split, rows in splits.items():
         write_table(folder / SETUP[split], ["filename", "scene_label"], rows)
     write_table(folder / META, ["filename", "scene_label"], [row for rows in splits.values() for row in rows])
-    load_splits(load_recipe("paper-model1"), TauDataset.load(folder), shown=False)
-    best_execution()
+    recipe = load_recipe("paper-model1")
+    load_splits(recipe, TauDataset.load(folder), shown=False)
+    best_executions(recipe)
 
 
 def start(folder: Path) -> None:

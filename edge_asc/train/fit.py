@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from edge_asc.errors import RecipeError
 from edge_asc.train import plots
 from edge_asc.train.aware import AwareTraining
 from edge_asc.train.batches import Splits
-from edge_asc.train.execution import PLAIN, Execution, best_execution
+from edge_asc.train.execution import PLAIN, Execution, executions_from_json, executions_to_json, family
+from edge_asc.train.execution_trial import best_executions
 from edge_asc.train.history import read_csv
 from edge_asc.train.keras2 import keras
 from edge_asc.train.member import MemberTraining
@@ -56,8 +56,8 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
              progress: Reporter) -> Run:
     """As `train_ensemble`, on windows that are there already. `data["sha256"]` names them."""
     with sole_writer(out_dir, wait=False):
-        run = open_run(out_dir, recipe, data, execution=lambda: asdict(best_execution()))
-        execution = Execution.from_json(run.about.get("execution", {}))
+        run = open_run(out_dir, recipe, data, execution=lambda: executions_to_json(best_executions(recipe)))
+        executions = executions_from_json(run.about.get("execution", {}))
         waiting = [name for name in members if run.state(name) is None]
         for name in members:
             if name not in waiting:
@@ -66,7 +66,7 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
         progress.begin(len(waiting) * (recipe.training.epochs + recipe.quantization.aware_epochs) * n_windows)
         for name in waiting:
             train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress,
-                         execution=execution)
+                         execution=executions.get(family(dict(recipe.members)[name]), PLAIN))
         write_results(run, splits)
     return run
 

@@ -135,7 +135,7 @@ class MemberTraining:
     def _wrap(self, execution: Execution) -> keras.Model:
         """What is trained: the same variables, with all that belongs to training alone."""
         return pruning.wrap(self.model, self.recipe.pruning, n_steps=self.n_steps, seed=self.seed, step=self._step,
-                            channel_multiple=execution.channel_multiple)
+                            execution=execution)
 
     def _variables(self) -> list[tf.Variable]:
         return [*self.model.weights, *pruning.mask_variables(self._wrapped), *self._optimizer.variables]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_asc.bundle import Bundle
-from edge_asc.train.execution import Execution
+from edge_asc.train.execution import describe, executions_from_json
 from edge_asc.train.member_files import Agreement
 from edge_asc.train.metrics import Scores
 from edge_asc.train.recipe_parts import Pruning
@@ -68,7 +68,7 @@ def _training(card: Card) -> str:
         ("block mixing, tracks per label",
          f"{mixing.n_tracks_per_label}{', new ones in every epoch' if mixing.on_the_fly else ''}"), ("weights", which),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("training step", Execution.from_json(about.get("execution", {}))),
+        ("training step", describe(executions_from_json(about.get("execution", {})))),
         ("commit", about["made_with"].get("git") or "unknown")]
     return "## Trained on\n\n" + _table(("", ""), rows)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_asc.train import widening
 from edge_asc.train.dropout import repeatable_dropouts
+from edge_asc.train.execution import PLAIN, Execution
+from edge_asc.train.execution_layers import executed
 from edge_asc.train.keras2 import keras, tf, tfmot
 from edge_asc.train.models import kernels
 from edge_asc.train.recipe_parts import Pruning
@@ -44,11 +45,10 @@ class EpochSchedule(_sparsity.PruningSchedule):  # type: ignore[name-defined]
 
 
 def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step: tf.Variable,
-         channel_multiple: int = 1) -> keras.Model:
+         execution: Execution = PLAIN) -> keras.Model:
     """A model for training around the same variables: prunable layers wrapped by tfmot, dropout made repeatable.
 
-    What is trained and masked is `model` itself, so nothing has to be stripped afterwards. Where that can be
-    done, its channels are rounded up to `channel_multiple` (see `widening`).
+    What is trained and masked is `model` itself, so nothing has to be stripped afterwards, however a step is computed.
     """
     schedule = EpochSchedule(pruning, n_steps=n_steps) if pruning.enabled else None
     dropout = repeatable_dropouts(seed=seed, step=step)
@@ -56,13 +56,13 @@ def wrap(model: keras.Model, pruning: Pruning, *, n_steps: int, seed: int, step:
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Dropout):
             return dropout(layer)
-        own = widening.widened(layer, multiple)
+        own = new_layer(layer)
         if schedule is not None and layer.name in prunable:
-            return _sparsity.prune_low_magnitude(own, pruning_schedule=schedule)
+            # Left to itself, tfmot's wrapper would have every map in bfloat16 made float32, and back.
+            return _sparsity.prune_low_magnitude(own, pruning_schedule=schedule, autocast=False)
         return own
 
-    multiple = channel_multiple if widening.can_widen(model) else 1
-    prunable = kernels(model)
+    new_layer, prunable = executed(model, execution), kernels(model)
     wrapped = keras.models.clone_model(model, clone_function=replace)
     set_step(wrapped, 0)
     return wrapped

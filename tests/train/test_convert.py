@@ -20,7 +20,7 @@ from edge_asc.runtime.interpreter import InterpretedMember
 from edge_asc.tflite_file import compact, densify, is_sparse, read_model
 from edge_asc.train import convert
 from edge_asc.train.convert import convert_run
-from edge_asc.train.execution import Execution
+from edge_asc.train.execution import describe, executions_from_json
 from edge_asc.train.fit import train_ensemble
 from edge_asc.train.member_files import VARIANTS, check_member, convert_member, keras_counts
 from edge_asc.train.models import build, kernels
@@ -171,7 +171,7 @@ def test_the_bundle_says_what_was_counted_and_compared(bundle, run_dir):
     assert set(audit["scores"]) == {"keras", *bundle.variants}
     assert audit["checks"] == []
     card = bundle.model_card()
-    step = Execution.from_json(Run.load(run_dir).about["execution"])
+    step = describe(executions_from_json(Run.load(run_dir).about["execution"]))
     for text in ("V(1,0,0,0)", "int8-sparse", "## Limits", "training windows | 12", "Nothing was trained or chosen",
                  f"training step | {step} |"):
         assert text in card

@@ -1,7 +1,8 @@
-"""Widened or compiled, a training step is the same function; what a machine does best is tried once and kept to."""
+"""However it is computed, a training step is the same function; what a machine does best is tried once and kept to."""
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edge_asc.train import execution, pruning
-from edge_asc.train.execution import PLAIN, Execution, best_execution, fastest
+from edge_asc.train import execution_trial, pruning
+from edge_asc.train.execution import PLAIN, Execution, describe, executions_from_json, executions_to_json
+from edge_asc.train.execution_trial import WAYS, best_executions, fastest, trial
 from edge_asc.train.fit import train_member
 from edge_asc.train.member import MemberTraining
 from edge_asc.train.models import build
@@ -22,14 +24,17 @@ from tests.train import synthetic
 
 pytestmark = pytest.mark.train
 
-INPUTS = np.random.default_rng(0).normal(0, 1, (6, 32, 48, 1)).astype(np.float32)
+INPUTS = np.random.default_rng(0).normal(-40, 10, (6, 32, 48, 1)).astype(np.float32)
+WIDE, HALF = Execution(channel_multiple=8), Execution(precision="bfloat16")
+VGG, INCEPTION = "V(1,1,1,1)", "I(1,0,0)"
 
 
-def step(architecture: str, multiple: int, *, training: bool) -> tuple[list[np.ndarray], list[str]]:
-    """Probabilities, gradients, and all variables after a step of one network, and its layers' shapes."""
+@functools.cache
+def step(architecture: str, execution: Execution, *, training: bool = True) -> dict[str, list[tf.Tensor]]:
+    """Probabilities, gradients, and all variables after a step of one network; and its layers' shapes and types."""
     model, number = build(architecture, input_shape=INPUTS.shape[1:], seed=4), tf.Variable(0, dtype=tf.int64)
     wrapped = pruning.wrap(model, Pruning(begin_epoch=0, end_epoch=2, every_epochs=1), n_steps=1, seed=1, step=number,
-                           channel_multiple=multiple)
+                           execution=execution)
 
     @tf.function
     def gradients() -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -39,23 +44,50 @@ def step(architecture: str, multiple: int, *, training: bool) -> tuple[list[np.n
         return probabilities, tape.gradient(loss, model.trainable_variables)
 
     probabilities, found = gradients()
-    values = [probabilities, *found, *model.weights, *pruning.mask_variables(wrapped)]
-    return [value.numpy() for value in values], [str(layer.output_shape) for layer in wrapped.layers]
+    operators = {operator.type for operator in gradients.get_concrete_function().graph.get_operations()
+                 if operator.outputs and operator.outputs[0].dtype == tf.bfloat16}
+    return {"probabilities": [probabilities], "gradients": found, "weights": model.weights,
+            "masks": pruning.mask_variables(wrapped), "shapes": [str(layer.output_shape) for layer in wrapped.layers],
+            "types": [layer.output.dtype for layer in wrapped.layers], "in bfloat16": sorted(operators)}
 
 
-@pytest.mark.parametrize(("multiple", "training"), [(8, True), (16, False)])
-def test_a_widened_network_is_the_same_function(multiple: int, training: bool) -> None:
-    plain, _ = step("V(1,1,1,1)", 1, training=training)
-    wide, shapes = step("V(1,1,1,1)", multiple, training=training)
-    assert any(", 16)" in shape for shape in shapes)
-    assert len(plain) == len(wide)
-    for a, b in zip(plain, wide, strict=True):
-        assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+def assert_close(found: dict[str, list[tf.Tensor]], plain: dict[str, list[tf.Tensor]], *, rtol: float,
+                 atol: float) -> None:
+    for name in ("probabilities", "gradients", "weights", "masks"):
+        for a, b in zip(found[name], plain[name], strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
 
 
-def test_what_puts_channels_side_by_side_is_left_alone() -> None:
-    assert step("I(1,0,0)", 1, training=False)[1] == step("I(1,0,0)", 16, training=False)[1]
+@pytest.mark.parametrize(("architecture", "execution", "training"), [
+    (VGG, WIDE, True), (VGG, Execution(channel_multiple=16), False),
+    (INCEPTION, Execution(pointwise_matmul=True), True),
+    (VGG, Execution(channel_multiple=8, pointwise_matmul=True), True)])
+def test_a_network_in_float32_is_the_same_function(architecture: str, execution: Execution, training: bool) -> None:
+    found, plain = (step(architecture, way, training=training) for way in (execution, PLAIN))
+    assert any(", 16)" in shape for shape in found["shapes"])
+    assert_close(found, plain, rtol=2e-3, atol=5e-5)
+
+
+@pytest.mark.parametrize(("architecture", "execution"), [(VGG, Execution(channel_multiple=16, precision="bfloat16")),
+                                                         (INCEPTION, HALF)])
+def test_maps_in_bfloat16_leave_variables_and_the_loss_in_float32(architecture: str, execution: Execution) -> None:
+    found, plain = step(architecture, execution), step(architecture, PLAIN)
+    types = found["types"]
+    n_maps = sum(shape.count(",") == 3 for shape in found["shapes"])
+    assert types[:n_maps] == [tf.float32] + [tf.bfloat16] * (n_maps - 1), "all maps but the features"
+    assert set(types[n_maps:]) == {tf.float32}, "dense layers and softmax"
+    assert {"Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput"} <= set(found["in bfloat16"])
+    assert not plain["in bfloat16"]
+    assert {value.dtype for name in ("probabilities", "gradients", "weights", "masks") for value in found[name]} == {
+        tf.float32}
+    np.testing.assert_allclose(found["probabilities"][0], plain["probabilities"][0], atol=0.15)
+    one, other = (np.concatenate([np.ravel(each) for each in way["gradients"]]) for way in (found, plain))
+    assert one @ other > 0.9 * np.linalg.norm(one) * np.linalg.norm(other), "the same direction"
+
+
+def test_no_channels_are_added_where_they_stand_side_by_side() -> None:
+    assert step(INCEPTION, PLAIN)["shapes"] == step(INCEPTION, Execution(channel_multiple=16))["shapes"]
 
 
 def test_a_compiled_step_is_the_same_function(tmp_path: Path) -> None:
@@ -75,42 +107,65 @@ def test_the_same_way_gives_the_same_bits(tmp_path: Path) -> None:
     assert [{**state, "seconds": 0} for state in states] == [{**states[0], "seconds": 0}] * 2
 
 
-def test_a_way_that_is_not_plain_must_be_clearly_quicker() -> None:
-    wide = Execution(channel_multiple=8)
-    assert fastest({PLAIN: 1.0, wide: 0.95}) == PLAIN
-    assert fastest({PLAIN: 1.0, wide: 0.6, Execution(xla=True): 0.7}) == wide
+def test_a_way_that_is_not_plain_must_be_clearly_quicker_than_what_is_simpler() -> None:
+    half = Execution(channel_multiple=8, precision="bfloat16")
+    assert fastest({PLAIN: 1.0, WIDE: 0.95}) == PLAIN
+    assert fastest({PLAIN: 1.0, WIDE: 0.6, half: 0.55}) == WIDE
+    assert fastest({PLAIN: 1.0, WIDE: 0.6, half: 0.5}) == half
+    assert fastest({PLAIN: 1.0, WIDE: 0.95, half: 0.88}) == half
+    compiled = Execution(channel_multiple=8, xla=True)
+    assert fastest({PLAIN: 1.0, WIDE: 0.6, half: 0.9, compiled: 0.58}) == WIDE
+    assert fastest({PLAIN: 1.0, WIDE: 0.6, half: 0.9, compiled: 0.5}) == compiled
 
 
-def test_a_model_card_names_the_way() -> None:
+def test_a_model_card_names_the_ways() -> None:
     assert str(PLAIN) == "plain"
-    assert str(Execution(channel_multiple=8)) == "channels in multiples of 8"
     assert str(Execution(channel_multiple=16, xla=True)) == "channels in multiples of 16, compiled by XLA"
+    ways = {"V": Execution(channel_multiple=8, precision="bfloat16"), "I": Execution(pointwise_matmul=True)}
+    assert describe(ways) == "V: channels in multiples of 8, bfloat16; I: 1x1 convolutions as matrix products"
+    assert executions_from_json(json.loads(json.dumps(executions_to_json(ways)))) == ways
 
 
-def test_a_machine_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    n_trials = []
-    found = {PLAIN: 1.0, Execution(channel_multiple=8): 0.5}
-    monkeypatch.setattr(execution, "trial", lambda: n_trials.append(1) or found)
+def test_older_runs_have_one_way_for_all_or_say_nothing() -> None:
+    old = executions_from_json({"channel_multiple": 8, "xla": False})
+    assert old["V"] == old["I"] == WIDE
+    assert executions_from_json({}) == {}
+    assert describe({}) == "plain"
+
+
+def test_a_machine_is_tried_once_for_each_family(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tried = []
+    found = {"V": {PLAIN: 1.0, WIDE: 0.5}, "I": {PLAIN: 1.0, HALF: 0.5}}
+    monkeypatch.setattr(execution_trial, "trial", lambda family, shape: tried.append((family, shape)) or found[family])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert best_execution() == best_execution() == Execution(channel_multiple=8)
-    assert len(n_trials) == 1
-    for n, damaged in enumerate(("{", "[]", '{"a": 1}', json.dumps({execution._device(): {"other": 1}})), start=2):
-        (tmp_path / "edge-asc" / "execution.json").write_text(damaged)
-        assert best_execution() == Execution(channel_multiple=8)
-        assert len(n_trials) == n
+    recipe, cache = synthetic.recipe(), tmp_path / "edge-asc" / "execution.json"
+    cache.parent.mkdir()
+    old = {execution_trial._device(): {"channel_multiple": 16, "xla": False}}  # one for all families
+    cache.write_text(json.dumps(old))
+    assert best_executions(recipe) == best_executions(recipe) == {"V": WIDE, "I": HALF}
+    shape = (recipe.training.batch_size, recipe.features.n_mels, recipe.features.n_frames)
+    assert tried == [("V", shape), ("I", shape)]
+    assert len(json.loads(cache.read_text())) == 3
+    for n, damaged in enumerate(("{", "[]", '{"a": 1}', json.dumps({"V": {"other": 1}})), start=2):
+        cache.write_text(damaged)
+        assert best_executions(recipe) == {"V": WIDE, "I": HALF}
+        assert len(tried) == 2 * n
 
 
-def test_the_real_trial_tries_every_way() -> None:
-    seconds = execution.trial()
-    assert {way.channel_multiple for way in seconds} == set(execution.MULTIPLES)
+@pytest.mark.parametrize("family", ["V", "I"])
+def test_the_real_trial_tries_every_way(family: str) -> None:
+    seconds = trial(family, (2, 32, 48))
+    assert set(seconds) > set(WAYS[family])
     assert any(way.xla for way in seconds)
     assert min(seconds.values()) > 0
 
 
-def test_a_run_keeps_to_the_way_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edge_asc.train.fit.best_execution", lambda: Execution(channel_multiple=16))
+def test_a_run_keeps_to_the_ways_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ways = {"V": Execution(channel_multiple=16), "I": HALF}
+    monkeypatch.setattr("edge_asc.train.fit.best_executions", lambda recipe: ways)
     synthetic.train(tmp_path, members=["v1"])
-    assert json.loads((tmp_path / "run.json").read_text())["execution"] == asdict(Execution(channel_multiple=16))
-    monkeypatch.setattr("edge_asc.train.fit.best_execution", lambda: pytest.fail("asked again"))
+    assert json.loads((tmp_path / "run.json").read_text())["execution"] == {
+        name: asdict(way) for name, way in ways.items()}
+    monkeypatch.setattr("edge_asc.train.fit.best_executions", lambda recipe: pytest.fail("asked again"))
     synthetic.train(tmp_path, members=["v2"])
     assert Run.load(tmp_path).finished == ["v1", "v2"]
