@@ -16,7 +16,7 @@ from edge_asc.data.dataset import TauDataset
 from edge_asc.data.tau_layout import PUBLISHED
 from edge_asc.errors import InputError, RecipeError
 from edge_asc.lab.published import N_RUNS, TABLE4
-from edge_asc.lab.tasks import Task, data_fingerprint, single_member
+from edge_asc.lab.tasks import Task, data_fingerprint, fixed_execution, single_member
 from edge_asc.train.recipe_parts import BlockMixing, Pruning
 from edge_asc.train.recipes import Recipe, load_recipe, override, scaled
 
@@ -67,7 +67,7 @@ class Plan:
         recipe = dataclasses.replace(self.base, pruning=self.base.pruning if pruned else UNPRUNED,
                                      block_mixing=mixing or BlockMixing(), **changes)
         return Task(recipe=single_member(recipe, architecture), seed=recipe.seed + 1 + seed, dataset=str(self.dataset),
-                    data_sha256=self.data_sha256, data_share=self.data_share)
+                    data_sha256=self.data_sha256, data_share=self.data_share, execution=fixed_execution(architecture))
 
 
 def make_plan(dataset: str | Path, *, scale: str | float = 1.0, n_runs: int | None = None,

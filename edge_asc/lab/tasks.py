@@ -26,6 +26,7 @@ from edge_asc.data.tau_layout import CLIP_S, Clip
 from edge_asc.errors import RecipeError, TrainingError
 from edge_asc.features import filterbank
 from edge_asc.spec import LABELS
+from edge_asc.train.execution import PLAIN, Execution, Executions, family
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe, from_mapping
 from edge_asc.train.run import kept, made_with
@@ -34,6 +35,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 MEMBER = "member"
 """The name of the one member in a task's recipe."""
+EXECUTIONS: Executions = {"V": Execution(channel_multiple=8), "I": Execution(pointwise_matmul=True)}
+"""How steps are computed on every machine, by family: in float32, and quicker than the plain way where that was tried.
+What is quickest on each machine would make their figures differ."""
 _SAMPLE_BYTES = 4096
 
 
@@ -51,6 +55,8 @@ class Task:
     """`data_fingerprint` of the data set."""
     data_share: float = 1.0
     """Part of each label's clips that is used, in both splits."""
+    execution: Execution = PLAIN
+    """How steps are computed: `fixed_execution`, or as an older store has it."""
 
     @property
     def architecture(self) -> str:
@@ -64,17 +70,21 @@ class Task:
         shaping = {part: value for part, value in _shaping(self.recipe).items() if value != _BY_DEFAULT[part]}
         values = {"architecture": self.architecture, "recipe": shaping, "seed": self.seed, "data": self.data_sha256,
                   "data_share": self.data_share}
+        if self.execution != PLAIN:
+            values["execution"] = {name: value for name, value in dataclasses.asdict(self.execution).items()
+                                   if value != getattr(PLAIN, name)}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping that `from_json` reads back."""
         return {**{item.name: getattr(self, item.name) for item in dataclasses.fields(self)},
-                "recipe": self.recipe.to_json()}
+                "recipe": self.recipe.to_json(), "execution": dataclasses.asdict(self.execution)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Task:
         """The inverse of `to_json`."""
-        return cls(**{**values, "recipe": from_mapping(values["recipe"])})
+        return cls(**{**values, "recipe": from_mapping(values["recipe"]),
+                      "execution": Execution.from_json(values.get("execution", {}))})
 
     def __str__(self) -> str:
         features, mixing = self.recipe.features, self.recipe.block_mixing
@@ -96,7 +106,7 @@ class Outcome:
     """`validation/last`, `validation/best_on_...`: float32 [n, n_labels]; `validation/truth`: int8 [n]; the same for
     `selection` where the recipe holds one out."""
     provenance: dict[str, Any] = field(repr=False)
-    """Versions, git state, machine, device, threads."""
+    """Versions, git state, machine, device, threads, and how steps were computed."""
 
 
 def _shaping(recipe: Recipe) -> dict[str, Any]:
@@ -121,6 +131,11 @@ _BY_DEFAULT = _shaping(_DEFAULT)
 def single_member(recipe: Recipe, architecture: str) -> Recipe:
     """The recipe for one member of that architecture, as a task wants it."""
     return dataclasses.replace(recipe, name="lab", description="", members=((MEMBER, architecture),))
+
+
+def fixed_execution(architecture: str) -> Execution:
+    """How steps of that network are computed in the laboratory."""
+    return EXECUTIONS.get(family(architecture), PLAIN)
 
 
 def data_fingerprint(dataset: TauDataset) -> str:
@@ -227,7 +242,7 @@ def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outc
         splits = load_splits(task.recipe, dataset, n_jobs=1, shown=False)
         keras.backend.clear_session()
         training = MemberTraining(MEMBER, recipe=task.recipe, splits=splits, folder=folder, seed=task.seed,
-                                  progress=progress or Silent())
+                                  progress=progress or Silent(), execution=task.execution)
         training.resume()
         state = training.run()
         n_macs, n_macs_nonzero = count_macs(training.model)
@@ -245,7 +260,8 @@ def run_task(task: Task, folder: Path, progress: Reporter | None = None) -> Outc
               "n_macs_nonzero": n_macs_nonzero, "seconds": seconds,
               "n_windows": training.n_windows * task.recipe.training.epochs,
               "figures": {rule: figures(arrays, rule) | {"epoch": state[rule]["epoch"]} for rule in rules}}
-    return Outcome(result=result, arrays=arrays, provenance=made_with() | {"node": platform.node(), **_computed_on()})
+    return Outcome(result=result, arrays=arrays, provenance=made_with() | {
+        "node": platform.node(), "execution": dataclasses.asdict(task.execution), **_computed_on()})
 
 
 def _computed_on() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from edge_asc.errors import RecipeError
 from edge_asc.lab.pareto.space import PAPER, SMOKE, Space, grid, task_of, with_selection
+from edge_asc.lab.tasks import fixed_execution
 from edge_asc.train.recipes import override
 from tests.lab import fakes
 
@@ -26,7 +27,7 @@ def test_every_combination_is_one_task():
 
 
 def test_a_member_of_the_paper_is_the_very_task_of_the_papers_tables():
-    base = fakes.task(3)
+    base = fakes.task(3, execution=fixed_execution("V(2,2,3,3)"))
     [kind] = Space(architectures=("V(2,2,3,3)",), sparsities=(0.8,)).kinds()
     assert task_of(kind, base).key == base.key
 

@@ -21,6 +21,7 @@ from edge_asc.lab.pareto.rulers import Ruler, find_rulers
 from edge_asc.lab.pareto.selection import ranks
 from edge_asc.lab.tasks import thinned
 from edge_asc.train.converted import Converted, save_converted
+from edge_asc.train.execution import executions_to_json, family
 from edge_asc.train.levels import level_dbfs
 from edge_asc.train.metrics import Scores
 from edge_asc.train.model_card import Card, model_card, sparsity_in_words
@@ -117,9 +118,11 @@ def build_bundle(pool: Pool, picked: Picked, out: Path, *, dataset: Path | None 
         f"{len(pool.entries)} trained members for its accuracy within {_named(picked) or 'no budget'}.")
     scores = {name: pool.judge(name, VALIDATION).score(point.members) for name in ("keras", *variants)}
     clip = golden_clip or clips.validation[0].path
+    executions = {family(entry.task.architecture): entry.task.execution for entry in entries}
     about = {"data": {"sha256": first.data_sha256, "n_train": len(clips.train),
                       "n_validation": len(pool.splits["validation/truth"]),
-                      "n_selection": len(pool.splits["selection/truth"])}, "made_with": made_with()}
+                      "n_selection": len(pool.splits["selection/truth"])},
+             "execution": executions_to_json(executions), "made_with": made_with()}
     made = {"picked": {"budgets": [str(check) for check in picked.checks], "members": {
         each.member.name: {"task": entry.task.key, "recipe": entry.task.recipe.to_json()}
         for each, entry in zip(members, entries, strict=True)}}, "weights": LAST, "run": about,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_asc.errors import RecipeError
-from edge_asc.lab.tasks import Task, check, single_member
+from edge_asc.lab.tasks import Task, check, fixed_execution, single_member
 from edge_asc.train.member_files import VARIANTS
 from edge_asc.train.models import Architecture, build, kernels, parse_architecture
 from edge_asc.train.recipe_parts import require
@@ -90,8 +90,9 @@ def task_of(kind: Kind, base: Task, *, number: int = 0) -> Task:
     pruning = base.recipe.pruning
     pruning = dataclasses.replace(pruning, final_sparsity=kind.sparsity,
                                   initial_sparsity=min(pruning.initial_sparsity, kind.sparsity))
-    recipe = dataclasses.replace(single_member(base.recipe, str(kind.architecture)), pruning=pruning)
-    return dataclasses.replace(base, recipe=recipe, seed=base.seed + number)
+    architecture = str(kind.architecture)
+    recipe = dataclasses.replace(single_member(base.recipe, architecture), pruning=pruning)
+    return dataclasses.replace(base, recipe=recipe, seed=base.seed + number, execution=fixed_execution(architecture))
 
 
 def grid(space: Space, base: Task) -> list[Task]:
