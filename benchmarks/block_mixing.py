@@ -32,7 +32,7 @@ def measure(*, n_rounds: int = 5, n_tracks: int = 3) -> dict[str, Any]:
         VerificationError: The two give different sound.
     """
     with tempfile.TemporaryDirectory(prefix="edge-asc-mixing-") as folder:
-        tracks = plan_tracks(_clips(Path(folder)), n_tracks_per_label=n_tracks, seed=0)
+        tracks = plan_tracks(write_scenes(Path(folder)), n_tracks_per_label=n_tracks, seed=0)
         for track in tracks:
             difference = float(np.abs(ours(track) - plain(track)).max())
             if not difference <= 1e-6:
@@ -63,7 +63,8 @@ def plain(track: MixedTrack) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _clips(folder: Path) -> list[Clip]:
+def write_scenes(folder: Path) -> list[Clip]:
+    """A clip of each scene in each city."""
     clips = []
     for scene in _SCENES:
         for place, city in enumerate(_CITIES):

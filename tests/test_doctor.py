@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_asc.listen.config import Config, Listen, LogFile, Mqtt, Node
+from edge_asc.listen.config import Command, Config, Listen, LogFile, Metrics, Mqtt, Node
 from edge_asc.listen.doctor import BAD, GOOD, NOTE, Finding, examine
 from edge_asc.listen.doctor import sound as doctor_sound
 from edge_asc.listen.events import Block
@@ -108,6 +108,27 @@ def test_no_microphone_no_bundle_and_no_room_are_bad(tmp_path: Path, monkeypatch
     assert found["microphone"].verdict == BAD
     assert found["disk"].verdict == BAD
     assert all(finding.fix for finding in found.values() if finding.verdict == BAD)
+
+
+def test_what_the_listener_would_refuse_is_bad_and_what_it_would_warn_of_a_note(tmp_path: Path, hear: Any) -> None:
+    hear(noise(4800))
+    bad = findings(config(tmp_path, command=Command(run=("/no/such",))))["settings"]
+    assert (bad.verdict, "/no/such" in bad.found) == (BAD, True)
+    assert findings(config(tmp_path, metrics=Metrics(host="0.0.0.0")))["settings"].verdict == NOTE
+    assert findings(config(tmp_path))["settings"].verdict == GOOD
+
+
+def test_a_folder_that_may_not_be_looked_into_ends_no_examination(tmp_path: Path, hear: Any,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    hear(noise(4800))
+
+    def closed(folder: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("shutil.disk_usage", closed)
+    found = findings(config(tmp_path))
+    assert (found["disk"].verdict, "Permission denied" in found["disk"].found) == (BAD, True)
+    assert "broker" in found
 
 
 def test_too_slow_is_said(tmp_path: Path, hear: Any, monkeypatch: pytest.MonkeyPatch) -> None:

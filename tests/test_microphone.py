@@ -94,7 +94,7 @@ class StandIn(types.ModuleType):
         if samplerate not in self.rates:
             raise self.PortAudioError("Invalid sample rate")
 
-    def InputStream(self, **settings: Any) -> Any:
+    def RawInputStream(self, **settings: Any) -> Any:
         if self.opening:
             raise self.opening
         stream = types.SimpleNamespace(settings=settings, start=lambda: None, closed=False, active=True)
@@ -103,7 +103,8 @@ class StandIn(types.ModuleType):
         return stream
 
     def play(self, block: np.ndarray, *, overflow: bool = False) -> None:
-        self.streams[-1].settings["callback"](block, len(block), None, types.SimpleNamespace(input_overflow=overflow))
+        status = types.SimpleNamespace(input_overflow=overflow)
+        self.streams[-1].settings["callback"](block.tobytes(), len(block), None, status)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from edge_asc.errors import InputError
+from edge_asc.errors import DeviceError, InputError
 from edge_asc.listen.sinks.broker import Broker
 from edge_asc.listen.sinks.mqtt import MqttSink
+from edge_asc.listen.sinks.mqtt_link import Link
 from tests.announcements import LABELS, announcement, health
 from tests.broker import Counter, Mosquitto, free_port, wait_until
 from tests.conftest import require_program
@@ -231,6 +232,29 @@ def test_password_is_checked_by_the_broker(tmp_path: Path) -> None:
     bad = open_sink(broker.port, tmp_path, username="node", password_file=secret)
     wait_until(lambda: "does not let us in" in (bad.state().problem or ""))
     bad.close()
+    broker.kill()
+
+
+# paho leaves the socket of a broker that is not trusted to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_and_who_is_not_trusted(tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        subprocess.run([require_program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{tmp_path}/{name}.key", "-out",
+                        f"{tmp_path}/{name}.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    broker = Mosquitto(tmp_path, settings=f"allow_anonymous true\ncertfile {tmp_path}/ours.pem\n"
+                       f"keyfile {tmp_path}/ours.key")
+
+    def connect(host: str, **settings: Any) -> None:
+        Link(Broker(host=host, port=broker.port, **settings), will=None, on_progress=lambda: None).close()
+
+    connect("localhost", tls=True, ca_file=tmp_path / "ours.pem")
+    for host, file in (("localhost", "theirs.pem"), ("127.0.0.1", "ours.pem")):
+        with pytest.raises(DeviceError, match=r"cannot be trusted.*`mqtt\.ca_file` and this machine's clock"):
+            connect(host, tls=True, ca_file=tmp_path / file)
+    with pytest.raises(DeviceError, match="found it closes the connection"):
+        connect("localhost")
     broker.kill()
 
 

@@ -38,12 +38,14 @@ def test_install_twice_is_install_once(tmp_path: Path) -> None:
 
 def test_what_a_person_wrote_stays_and_the_unit_is_renewed(tmp_path: Path) -> None:
     install(tmp_path)
-    (tmp_path / CONFIG).write_text("[listen]\nhop_s = 2\n")
+    (tmp_path / CONFIG).write_text("[listen]\nhop_s = 2  # Stra\xdfe\n", encoding="latin-1")
     (tmp_path / UNIT).write_text("old")
     steps = {step.what: step.change for step in install(tmp_path)}
     assert steps[f"/{CONFIG}"] == "keep"
     assert steps[f"/{UNIT}"] == "change"
-    assert load_config(tmp_path / CONFIG).listen.hop_s == 2
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_config(tmp_path / CONFIG)
+    assert b"hop_s = 2" in (tmp_path / CONFIG).read_bytes()
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
@@ -65,6 +67,9 @@ def test_installed_configuration_is_complete_and_good(tmp_path: Path) -> None:
     assert config.node.state_folder == Path("/var/lib/edge-asc")
     assert config.terminal.format == "none"
     assert config.mqtt is None
+    text = (tmp_path / CONFIG).read_text()
+    assert "\n#name = " in text, "one image for many nodes"
+    assert f"sudo -u edge-asc {Path(sys.executable).with_name('edge-asc')} config check /{CONFIG}" in text
 
 
 def test_unit_is_hardened() -> None:
@@ -115,6 +120,7 @@ def test_verbs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "create  /etc/systemd/system/edge-asc.service" in done.stdout
     assert "ExecStart=/opt/edge-asc/bin/python -I" in (tmp_path / UNIT).read_text()
-    assert edge_asc("service", "uninstall", "--root", tmp_path).returncode == 0
+    done = edge_asc("service", "uninstall", "--root", tmp_path)
+    assert (done.returncode, "what stays: the user edge-asc; /etc/edge-asc" in done.stdout) == (0, True)
     assert edge_asc("service", "install", "--dry-run").stdout.endswith("nothing was done\n")
     assert edge_asc("service", "status", env={**os.environ, "PATH": ""}).returncode == 1

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +345,12 @@ def test_view_shows_everything() -> None:
                  "▀" * 72):
         assert part in text, part
     assert "outdoor" in out.getvalue()
+
+
+def test_view_on_a_terminal_that_cannot_show_it() -> None:
+    console = Console(file=TextIOWrapper(BytesIO(), encoding="latin-1"))
+    with pytest.raises(InputError, match="found the encoding latin-1; wanted UTF-8"):
+        ViewSink(labels=LABELS, title="test", level=lambda: None, console=console)
 
 
 @pytest.mark.parametrize("shape", [(48, 467), (4, 7), (1, 1), (40, 100), (3, 500)])

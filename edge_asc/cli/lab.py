@@ -64,30 +64,37 @@ def everything(**options: Any) -> None:
 
 
 @command.command("results")
-@click.argument("out", type=click.Path(path_type=Path, exists=True))
+@click.argument("out", type=click.Path(path_type=Path))
 def results(out: Path) -> None:
     """Print every result in the store of folder OUT, one JSON object a line: task, result and provenance."""
     import json
 
     from edge_asc.lab.store import open_store
 
-    for task, outcome in open_store(out, note, is_new_fine=False):
+    for task, outcome in open_store(out, note):
         click.echo(json.dumps({"key": task.key, "task": task.to_json(), "result": outcome.result,
                                "provenance": outcome.provenance}))
 
 
 @command.command("merge")
-@click.argument("out", type=click.Path(path_type=Path, exists=True))
-@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-def merge(out: Path, others: tuple[Path, ...]) -> None:
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--new", "is_new", is_flag=True, help="OUT has no store yet: begin one there.")
+def merge(out: Path, others: tuple[Path, ...], is_new: bool) -> None:
     """Take into the store of folder OUT what the stores of OTHERS have and it has not.
 
-    Where both have a result of the same task, OUT's stays. A folder OUT without a store gets one.
+    Where both have a result of the same task, OUT's stays.
     """
-    from edge_asc.lab.store import open_store
+    from edge_asc.errors import StoreError
+    from edge_asc.lab.store import has_store, make_store, open_store
 
-    stores = [open_store(other, note, is_new_fine=False) for other in others]  # all of them, before OUT gets anything
-    store = open_store(out, note)
+    stores = [open_store(other, note) for other in others]  # all of them, before OUT gets anything
+    if is_new and has_store(out):
+        raise StoreError(f"{out} has results already", fix="Leave out --new to add to them, or name another folder.")
+    if not is_new and not has_store(out):
+        raise StoreError(f"no results in {out}", wanted="the folder of a laboratory",
+                         fix="Name it, or begin one there: --new.")
+    store = make_store(out, note)
     for other, theirs in zip(others, stores, strict=True):
         n_added, n_different = store.merge(theirs)
         click.echo(f"{other}: {n_added} results taken in"
@@ -99,19 +106,24 @@ def _run(names: list[str], *, dataset: str | None, out: Path, scale: str, n_runs
     try:
         from edge_asc.lab import suite
         from edge_asc.lab.report import sections
-        from edge_asc.lab.store import open_store
+        from edge_asc.lab.store import has_store, make_store, open_store
+        from edge_asc.lab.tables import lay_out
         if with_front:
             from edge_asc.lab.pareto import suite as front_suite
     except ImportError as error:
         raise MissingDependencyError.extra("the laboratory", "lab" if with_front else "train") from error
     plan = make_plan(dataset, out=out, scale=scale, n_runs=n_runs, settings=settings, grid=grid)
-    store = open_store(out, note)
+    tables = [lay_out(name, plan) for name in names]
+    known = open_store(out, note) if has_store(out) else ()
     if with_front:
-        n_members, n_missing = front_suite.check(plan, scale, store, n_threads=where["n_threads"])
+        n_members, n_missing = front_suite.check(plan, scale, known, n_threads=where["n_threads"])
         note(f"the front: {n_members} members, {n_missing} of them not yet in the store")
-    judged = suite.run_tables(names, plan, None if dry else executor(**where), store, out=out, say=note)
-    if dry:
+    place = None if dry else executor(**where)
+    note(suite.work_in_words(tables, plan, known))
+    if place is None:
         return
+    store = make_store(out, note)
+    judged = suite.run_tables(tables, plan, place, store, out=out)
     written = [out / f"{name}.html" for name in names]
     found = [section for table in judged for section in sections(table)]
     if with_front:

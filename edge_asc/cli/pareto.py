@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @click.command("pareto")
 @click.option("--search", "n_trials", type=click.IntRange(0), default=0, metavar="N", help="Try so many members "
               "between the listed ones too, chosen by Optuna; a search that was stopped goes on.")
+@click.option("--together", "n_together", type=click.IntRange(1), default=4, show_default=True, help="Trials of a "
+              "search that are proposed at once and trained side by side. More keep a larger cluster busy; the same "
+              "number gives the same search anywhere.")
 @click.option("--max-members", "n_max", type=click.IntRange(1, 64), default=8, show_default=True,
               help="Of an ensemble.")
 @click.option("--reference", "references", multiple=True, metavar="RULER=COST", help="The cost up to which the "
@@ -39,9 +42,9 @@ if TYPE_CHECKING:
 @where_options
 @data_options
 def pareto(dataset: str | None, out: Path, scale: str, settings: tuple[str, ...], references: tuple[str, ...],
-           rulers: tuple[str, ...], board: str | None, n_max: int, n_trials: int, architectures: tuple[str, ...],
-           widths: tuple[float, ...], sparsities: tuple[float, ...], variants: tuple[str, ...], n_seeds: int | None,
-           n_threads: int, **where: Any) -> None:
+           rulers: tuple[str, ...], board: str | None, n_max: int, n_trials: int, n_together: int,
+           architectures: tuple[str, ...], widths: tuple[float, ...], sparsities: tuple[float, ...],
+           variants: tuple[str, ...], n_seeds: int | None, n_threads: int, **where: Any) -> None:
     """Train members of many depths, widths and sparsities, let them vote, and show what accuracy costs.
 
     Members are tasks of the store in folder OUT, as those of the tables: none is trained twice. Ensembles are chosen
@@ -54,16 +57,16 @@ def pareto(dataset: str | None, out: Path, scale: str, settings: tuple[str, ...]
     try:
         from edge_asc.lab.pareto import suite
         from edge_asc.lab.pareto.report import section
-        from edge_asc.lab.store import open_store
+        from edge_asc.lab.store import make_store
     except ImportError as error:
         raise MissingDependencyError.extra("the laboratory", "lab") from error
     given = {"architectures": architectures, "widths": widths, "sparsities": sparsities, "variants": variants,
              "n_seeds": n_seeds}
     space: Space = suite.space_for(scale, **{name: value for name, value in given.items() if value})
     plan = make_plan(dataset, out=out, scale=scale, settings=settings)
-    front = suite.run(space, plan, lambda: executor(n_threads=n_threads, **where), open_store(out, note),
-                             out=out, ruler_names=rulers or ("file",), board=board, reference=limits, n_max=n_max,
-                             n_trials=n_trials, n_threads=n_threads, say=note)
+    front = suite.run(space, plan, lambda: executor(n_threads=n_threads, **where), make_store(out, note),
+                      out=out, ruler_names=rulers or ("file",), board=board, reference=limits, n_max=n_max,
+                      n_trials=n_trials, n_together=n_together, n_threads=n_threads, say=note)
     print_sections(plan.stamp, [section(front)])
     click.echo(f"\nTo look around in: {out / 'pareto' / 'pareto.html'}. Next: edge-asc lab pick {out} -o BUNDLE "
                "--budget file=100KB")

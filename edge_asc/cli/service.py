@@ -43,6 +43,8 @@ def install(root: str, dry_run: bool, user: str, python: str | None, no_start: b
 def uninstall(root: str, dry_run: bool) -> None:
     """Stop the service and remove its unit. Configuration, state and user stay."""
     _installation(root, user="edge-asc", dry_run=dry_run, python=None).uninstall()
+    click.echo("nothing was done" if dry_run else "what stays: the user edge-asc; /etc/edge-asc; edge-asc in /var/lib, "
+               "/var/cache and /var/log; the program itself")
 
 
 @command.command("status", short_help="Say whether it runs.")

@@ -25,6 +25,8 @@ from edge_asc.atomic import write_text
 from edge_asc.errors import StoreError
 from edge_asc.lab.tasks import Arrays, Outcome, Task
 
+_NAME = "store.sqlite"
+"""In the folder of a laboratory."""
 _TABLE = """CREATE TABLE IF NOT EXISTS results (
     key TEXT PRIMARY KEY, task TEXT NOT NULL, result TEXT NOT NULL, provenance TEXT NOT NULL, arrays BLOB NOT NULL,
     sha256 TEXT NOT NULL) WITHOUT ROWID"""
@@ -227,21 +229,26 @@ class Store:
             _insert(connection, [row for key, row in rows.items() if key not in (stored or {})])
 
 
-def open_store(out: Path, say: Callable[[str], None], *, is_new_fine: bool = True) -> Store:
-    """The store of a laboratory folder.
+def has_store(out: Path) -> bool:
+    """Whether a folder is that of a laboratory: a store is there, or the journal to make it from."""
+    return any((out / name).exists() for name in (_NAME, Path(_NAME).with_suffix(".jsonl")))
 
-    Args:
-        say: Told what had to be mended.
-        is_new_fine: Whether a store is made where there is none.
+
+def open_store(out: Path, say: Callable[[str], None]) -> Store:
+    """The store that a laboratory's folder has; `say` is told what had to be mended.
 
     Raises:
         StoreError: There is none, or as for `Store`.
     """
-    path = out / "store.sqlite"
-    if not is_new_fine and not path.exists() and not path.with_suffix(".jsonl").exists():
-        raise StoreError(f"no results in {out}", wanted=f"{path.name}, or its journal",
+    if not has_store(out):
+        raise StoreError(f"no results in {out}", wanted=f"{_NAME}, or its journal",
                          fix="Name the folder that `edge-asc lab` was given as -o.")
-    store = Store(path)
+    return make_store(out, say)
+
+
+def make_store(out: Path, say: Callable[[str], None]) -> Store:
+    """As `open_store`; an empty one where there is none."""
+    store = Store(out / _NAME)
     for sentence in store.repaired:
         say(f"the store was mended: {sentence}")
     return store

@@ -1,4 +1,4 @@
-"""`edge-asc lab table1 ... all`: lay out, check, compute features, run what is missing, judge, write.
+"""`edge-asc lab table1 ... all`: compute features, run what is missing, judge, write.
 
     OUT/store.sqlite, store.jsonl    every result
     OUT/tasks/KEY/                   a task's checkpoint, curves and networks
@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from edge_asc.data.dataset import TauDataset
@@ -20,13 +20,12 @@ from edge_asc.lab.plan import SMOKE, Plan
 from edge_asc.lab.report import write
 from edge_asc.lab.shipped import shipped_dataset
 from edge_asc.lab.store import Store
-from edge_asc.lab.tables import lay_out
+from edge_asc.lab.tables import Table
 from edge_asc.lab.tasks import Task, prepare, thinned
 from edge_asc.report import Section
 from edge_asc.spec import LABELS
 from edge_asc.train.run import made_with
 
-Say = Callable[[str], None]
 TITLE = "The laboratory: Ooi, Peksi and Gan 2020 again"
 
 
@@ -44,29 +43,21 @@ def data_for(dataset: str | Path | None, *, scale: str | float, out: Path) -> Pa
     return shipped_dataset(out)
 
 
-def run_tables(names: Sequence[str], plan: Plan, executor: Executor | None, store: Store, *, out: Path, say: Say,
+def run_tables(tables: Sequence[Table], plan: Plan, executor: Executor, store: Store, *, out: Path,
                n_jobs: int | None = None, shown: bool = True) -> list[Judged]:
-    """Runs some of the tables in one sweep and writes NAME.json, NAME.md and NAME.html of each.
+    """Runs some tables in one sweep and writes NAME.json, NAME.md and NAME.html of each.
 
     Args:
-        names: Of `tables.TABLES`.
-        executor: Where tasks run; None only checks everything and says how much there is to do.
+        executor: Where tasks run.
         n_jobs: Processes for features; None for one per core.
         shown: Whether progress goes to stderr.
 
     Raises:
-        RecipeError: A row is impossible; nothing was trained.
         DatasetError: The data set cannot be trained on.
         TrainingError: Some tasks failed; all others are in the store.
     """
-    tables = [lay_out(name, plan) for name in names]
-    tasks = [task for table in tables for task in table.tasks]
-    missing = {task.key: task for task in tasks if task not in store}
-    say(f"{len({task.key for task in tasks})} members, {len(missing)} of them not yet in the store: "
-        f"{_work_in_words(missing.values(), plan)}")
-    if executor is None:
-        return []
-    prepare(missing.values(), n_jobs=n_jobs, shown=shown)
+    tasks = _members(tables)
+    prepare([task for task in tasks if task not in store], n_jobs=n_jobs, shown=shown)
     run_all(tasks, store, executor, folder=out / "tasks", shown=shown)
     judged = [judge(table, store) for table in tables]
     for table in judged:
@@ -79,14 +70,26 @@ def write_report(judged: Sequence[Judged], plan: Plan, *, out: Path, more: Seque
     return write(out, "report", title=TITLE, tables=judged, about=_about(plan), more=more)
 
 
-def _work_in_words(tasks: Iterable[Task], plan: Plan) -> str:
-    """Windows to train on, by family: their speeds differ most."""
+def work_in_words(tables: Sequence[Table], plan: Plan, known: Container[Task]) -> str:
+    """How many members the tables have, and what is to be trained: windows by family, whose speeds differ most.
+
+    Args:
+        known: What is not trained again.
+    """
+    tasks = _members(tables)
+    missing = [task for task in tasks if task not in known]
     n_clips = len(thinned(TauDataset.load(plan.dataset), plan.data_share).train)
     n_windows: Counter[str] = Counter()
-    for task in tasks:
+    for task in missing:
         training, n_mixed = task.recipe.training, len(LABELS) * task.recipe.block_mixing.n_tracks_per_label
         n_windows[task.architecture[0]] += training.epochs * (training.windows_per_epoch or n_clips + n_mixed)
-    return " and ".join(f"{n:,} windows to train {family} on" for family, n in n_windows.items()) or "nothing to train"
+    work = " and ".join(f"{n:,} windows to train {family} on" for family, n in n_windows.items()) or "nothing to train"
+    return f"{len(tasks)} members, {len(missing)} of them not yet in the store: {work}"
+
+
+def _members(tables: Sequence[Table]) -> list[Task]:
+    """Those of all tables, each once."""
+    return list({task.key: task for table in tables for task in table.tasks}.values())
 
 
 def _about(plan: Plan) -> dict[str, object]:

@@ -123,7 +123,8 @@ class Microphone:
         self._nothing_new.acquire()
         try:
             with captured_stderr():
-                self._stream = sounddevice.InputStream(
+                # Raw: sounddevice's way to make arrays is deprecated by NumPy 2.5.
+                self._stream = sounddevice.RawInputStream(
                     device=self.device.index, channels=self.n_channels, samplerate=self.device_rate_hz,
                     dtype="float32", callback=self._callback, blocksize=round(BLOCK_S * self.device_rate_hz))
                 self._stream.start()
@@ -173,8 +174,9 @@ class Microphone:
             if samples.size or n_lost:
                 yield Block(samples=samples, n_lost=n_lost, arrived_s=arrived_s)
 
-    def _callback(self, frames: NDArray[np.float32], n_frames: int, clock: Any, status: Any) -> None:
-        del n_frames, clock
+    def _callback(self, buffer: Any, n_frames: int, clock: Any, status: Any) -> None:
+        del clock
+        frames = np.frombuffer(buffer, np.float32).reshape(n_frames, self.n_channels)
         self.ring.write(frames, lost_before=bool(status.input_overflow))
         if self._nothing_new.locked():
             self._nothing_new.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.lab import tiny_sweep
+from tests.lab import test_pareto_program, tiny_sweep
 from tests.program import assert_one_error, command_line, edge_asc
 
 pytestmark = pytest.mark.train
@@ -63,6 +64,21 @@ def test_a_cluster_that_goes_away_leaves_a_sweep_to_go_on_with(cluster: Any, sou
     done = edge_asc(*arguments, "--workers", 1, env=tiny_sweep.TERMINAL, timeout_s=280)
     assert done.returncode == 0, done.stderr
     assert tiny_sweep.table(tmp_path) == tiny_sweep.table(swept)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_front_with_a_search_is_that_of_a_run_without_ray(cluster: Any, sounds: Path, tmp_path: Path) -> None:
+    fronts = []
+    for place in (["--address", cluster.address], []):
+        out = tmp_path / f"out{len(fronts)}"
+        arguments = test_pareto_program.arguments(sounds, out, "--search", 2, "--together", 2, *place)
+        done = edge_asc(*arguments, env=tiny_sweep.TERMINAL, timeout_s=280)
+        assert done.returncode == 0, done.stderr
+        assert "trial 2 of 2" in done.stderr
+        fronts.append(json.loads((out / "pareto" / "pareto.json").read_text()) | {"made_with": None})
+    assert fronts[0] == fronts[1]
+    assert len(fronts[0]["members"]) == 4
 
 
 def test_no_cluster_is_one_line(sounds: Path, tmp_path: Path) -> None:

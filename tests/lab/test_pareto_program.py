@@ -56,7 +56,8 @@ def finished(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A laboratory whose search was killed after a trial and then taken up."""
     out = tmp_path_factory.mktemp("lab")
     study = out / "pareto" / "search.sqlite"
-    program = subprocess.Popen(command_line(*arguments(sounds, out, "--search", N_TRIALS)), stdout=subprocess.DEVNULL,
+    search = arguments(sounds, out, "--search", N_TRIALS, "--together", 1)
+    program = subprocess.Popen(command_line(*search), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, env=TERMINAL)
     deadline_s = time.monotonic() + 240
     while n_done(study) < 1:
@@ -65,7 +66,7 @@ def finished(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         time.sleep(0.1)
     program.send_signal(signal.SIGKILL)
     before = program.communicate()[1]
-    done = edge_asc(*arguments(sounds, out, "--search", N_TRIALS), env=TERMINAL, timeout_s=280)
+    done = edge_asc(*search, env=TERMINAL, timeout_s=280)
     assert done.returncode == 0, done.stderr
     assert not set(trained(before)) & set(trained(done.stderr)), "trained twice"
     assert "Ensembles were chosen on the selection split" in done.stdout

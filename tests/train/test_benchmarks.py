@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import block_mixing, claims, data_path, history, page, scaling
+from benchmarks import block_mixing, claims, data_path, fresh_tracks, history, page, scaling
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.field import NAIVE, ONNX_INT8, ONNX_OWN_INT8, PEERS, QUICK, TENSORFLOW, gather
 from benchmarks.peers.prepare import prepare_question, variant_of
@@ -27,6 +27,7 @@ from edge_asc.bench.statistics import ratio, summarize
 from edge_asc.bench.summary import results
 from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError, VerificationError
+from edge_asc.train.execution import PLAIN
 from tests.program import BUNDLE, ROOT
 
 pytestmark = pytest.mark.train
@@ -35,7 +36,9 @@ N_MEMBERS = 3
 HELD = {"value": 2.0, "low": 1.9, "high": 2.1, "n_rounds": 3, "wanted": 1.5}
 DATA_PATH = {"ratios": {"front end, one hop": {**HELD, "wanted": 3.0}, "block mixing": HELD},
              "start of a member": {"first_batch_s": 9.0, "cpu_s": 8.0, "wanted_s": 15.0},
-             "features over cores": {"1 processes, s": 2.0}}
+             "features over cores": {"1 processes, s": 2.0},
+             "mixing on the fly": {"tracks_per_cpu_s": 200.0, "V": {"in memory": {"step_s": 0.4},
+                                                                    "on the fly": {"step_s": 0.5, "waiting": 0.01}}}}
 STATE = State(temperature_c=None, clock_mhz=None, throttled=(), n_throttle_events=None, load=0.0)
 
 
@@ -174,6 +177,18 @@ def test_block_mixing_gives_the_same_sound_as_the_plain_way(monkeypatch: pytest.
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread
+def test_tracks_mixed_on_the_fly_are_trained_on_and_those_of_another_sound_are_not_timed(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fresh_tracks, "MEMBERS", {"I": "i1"})
+    monkeypatch.setattr(fresh_tracks, "best_execution", lambda: PLAIN)
+    found = fresh_tracks.measure(n_steps=1, n_tracks=3, batch_size=4)
+    assert found["tracks_per_cpu_s"] > 0
+    assert 0 < found["I"]["on the fly"]["waiting"] < 1
+    monkeypatch.setattr(fresh_tracks, "make_tracks", lambda tracks, spec: np.zeros((1, 48, 467), np.float32))
+    with pytest.raises(VerificationError, match="not those of its sound"):
+        fresh_tracks.measure(n_tracks=3)
+
+
 def test_the_data_path_is_verified_before_it_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = write_clips(tmp_path, 1)
     assert data_path._features(files, 1).value > 0
@@ -186,4 +201,4 @@ def test_the_data_path_is_verified_before_it_is_timed(tmp_path: Path, monkeypatc
 
 
 def test_the_data_path_says_what_holds() -> None:
-    assert [row[4] for row in data_path.rows(DATA_PATH)] == ["MISSED", "holds", "holds", "-"]
+    assert [row[4] for row in data_path.rows(DATA_PATH)] == ["MISSED", "holds", "holds", "-", "-", "-"]

@@ -39,6 +39,7 @@ from edge_asc.train.training_data import load_splits
 
 FORMAT = 1
 POOL, STUDY = "pool", "search.sqlite"
+N_TOGETHER = 4
 SPLITS_SENTENCE = ("Ensembles were chosen on the selection split: recordings held out of the training split, on which "
                    "nothing was trained. Accuracy is reported on the validation split, on which nothing was trained or "
                    "chosen.")
@@ -85,7 +86,7 @@ class Front:
 def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Task]], Mapping[str, Ended]],
                model_path: Callable[[Task], Path], ruler_names: Sequence[str] = ("file",), board: str | None = None,
                reference: Mapping[str, int] | None = None, n_max: int = MAX_MEMBERS, n_trials: int = 0,
-               n_side_by_side: int = 1, notify: Callable[[str], None]) -> Front:
+               n_together: int = N_TOGETHER, notify: Callable[[str], None]) -> Front:
     """Everything from training to the front; what was trained, converted or tried before is not done again.
 
     Members that fail are named and left out. Those that an earlier call made of the same data and features take part.
@@ -101,7 +102,7 @@ def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Tas
         reference: The costs, by ruler, up to which the hypervolume counts; the others are `default_reference`.
         n_max: Members of an ensemble at most.
         n_trials: Trials of a search between the listed points.
-        n_side_by_side: How many of them are trained together.
+        n_together: How many of them are proposed at once and trained together.
         notify: Told what is done.
 
     Raises:
@@ -134,7 +135,7 @@ def run_pareto(space: Space, base: Task, *, out: Path, train: Callable[[list[Tas
     pool = maker.take(task for task in tasks if task.key not in failed)
     if search is not None:
         pool = maker.take(search.tasks())
-        search.run(n_trials, maker=maker, train=train, n_side_by_side=n_side_by_side, notify=notify)
+        search.run(n_trials, maker=maker, train=train, n_together=n_together, notify=notify)
         pool = maker.take([])
     notify(f"growing ensembles of up to {n_max} of {len(pool.entries)} members")
     front = judge(pool, points(pool, rulers, n_max=n_max), reference=reference or {}, n_trials=n_trials,

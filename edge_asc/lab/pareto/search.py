@@ -82,16 +82,17 @@ class Search:
         return len(self._done())
 
     def run(self, n_trials: int, *, maker: PoolMaker, train: Callable[[list[Task]], Mapping[str, Ended]],
-            n_side_by_side: int, notify: Callable[[str], None]) -> None:
+            n_together: int, notify: Callable[[str], None]) -> None:
         """Tries on until so many trials are done in all.
 
         Args:
             maker: Takes what was trained.
             train: Trains the tasks that the store does not know, and returns those that failed, by key.
-            n_side_by_side: Trials that are proposed and trained together.
+            n_together: Trials that are proposed at once, in ignorance of each other's results, and trained together.
+                The search follows from it, and not from where the trials run.
         """
         while (n_left := n_trials - self.n_done) > 0:
-            proposals = [self.ask() for _ in range(min(n_side_by_side, n_left))]
+            proposals = [self.ask() for _ in range(min(n_together, n_left))]
             tasks = [proposal.task for proposal in proposals]
             failed = train(tasks)
             pool = maker.take(task for task in tasks if task.key not in failed)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_asc.atomic import write_text
 from edge_asc.lab.engine import Ended, Executor, run_missing, task_folder
-from edge_asc.lab.pareto.experiment import POOL, Front, lay_out, run_pareto
+from edge_asc.lab.pareto.experiment import N_TOGETHER, POOL, Front, lay_out, run_pareto
 from edge_asc.lab.pareto.plot import write_plot
+from edge_asc.lab.pareto.points import MAX_MEMBERS
 from edge_asc.lab.pareto.report import TITLE, section
 from edge_asc.lab.pareto.space import PAPER, SMOKE, Space
 from edge_asc.lab.plan import SMOKE as SMOKE_SCALE
@@ -38,11 +39,14 @@ def pool_folder(out: Path) -> Path:
     return out / FOLDER / POOL
 
 
-def check(plan: Plan, scale: str | float, store: Store, *, n_threads: int) -> tuple[int, int]:
+def check(plan: Plan, scale: str | float, known: Container[Task], *, n_threads: int) -> tuple[int, int]:
     """Refuses now what `run_default` would refuse after the tables have been trained for days; decodes no sound.
 
+    Args:
+        known: What is not trained again.
+
     Returns:
-        How many members the front has, and how many of them are not in the store.
+        How many members the front has, and how many of them are not known.
 
     Raises:
         As `run_pareto`.
@@ -50,7 +54,7 @@ def check(plan: Plan, scale: str | float, store: Store, *, n_threads: int) -> tu
     fix_threads(n_threads)
     base = plan.task(V, seed=0, pruned=True)
     tasks = lay_out(space_for(scale), base)
-    return len(tasks), sum(task not in store for task in tasks)
+    return len(tasks), sum(task not in known for task in tasks)
 
 
 def run_default(plan: Plan, scale: str | float, make_executor: Callable[[], Executor], store: Store, *, out: Path,
@@ -67,7 +71,8 @@ def next_commands(out: Path) -> tuple[str, ...]:
 
 def run(space: Space, plan: Plan, make_executor: Callable[[], Executor], store: Store, *, out: Path,
         say: Callable[[str], None], ruler_names: Sequence[str] = ("file",), board: str | None = None,
-        reference: Mapping[str, int] | None = None, n_max: int = 8, n_trials: int = 0, n_threads: int = 1,
+        reference: Mapping[str, int] | None = None, n_max: int = MAX_MEMBERS, n_trials: int = 0,
+        n_together: int = N_TOGETHER, n_threads: int = 1,
         shown: bool = True) -> Front:
     """Trains what the store has not, and writes OUT/pareto/pareto.json, .md and .html.
 
@@ -88,16 +93,12 @@ def run(space: Space, plan: Plan, make_executor: Callable[[], Executor], store: 
     def model_path(task: Task) -> Path:
         return task_folder(out / "tasks", task) / f"{LAST}.keras"
 
-    n_slots = 1
-    if n_trials:
-        executor = make_executor()
-        n_slots = executor.n_slots
-        executor.close()
+    make_executor().close()  # a cluster that is not there is said now, and not after hours of features
     fix_threads(n_threads)
     folder = out / FOLDER
     front = run_pareto(space, plan.task(V, seed=0, pruned=True), out=folder, train=train, model_path=model_path,
                        ruler_names=ruler_names, board=board, reference=reference, n_max=n_max, n_trials=n_trials,
-                       n_side_by_side=n_slots, notify=say)
+                       n_together=n_together, notify=say)
     write_text(folder / "pareto.md", markdown(TITLE, plan.stamp, [section(front)]))
     write_plot(front, folder / "pareto.html", stamp=plan.stamp, commands=next_commands(out))
     return front

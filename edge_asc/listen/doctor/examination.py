@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_asc.bundle import Bundle, shipped_bundle
 from edge_asc.errors import DeviceError, EdgeAscError
-from edge_asc.listen.config import Config
+from edge_asc.listen.config import Config, check_config
 from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.doctor.sound import look_at_sound
 from edge_asc.listen.microphone import RING_S
@@ -42,11 +42,12 @@ def examine(config: Config, *, listen_s: float = 3.0) -> Iterator[Finding]:
     except EdgeAscError as error:
         yield _bad("bundle", error)
     if bundle:
+        yield from _guarded("settings", lambda: _settings(config))
         yield from _guarded("engine", lambda: _engine(config, bundle))
     yield from _guarded("microphone", lambda: look_at_sound(config, bundle, listen_s=listen_s))
     yield from _clock()
     yield from _heat()
-    yield from _disk(config)
+    yield from _guarded("disk", lambda: _disk(config))
     yield from _guarded("broker", lambda: _broker(config))
 
 
@@ -55,11 +56,22 @@ def _guarded(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Find
         yield from look()
     except EdgeAscError as error:
         yield _bad(about, error)
+    except OSError as error:
+        yield Finding(about=about, verdict=BAD, found=f"{error.filename}: {error.strerror}",
+                      fix="Run this as the service's user, and let that user get at it.")
 
 
 def _bad(about: str, error: EdgeAscError) -> Finding:
     found = error.what if error.found is None else f"{error.what}; found {error.found}"
     return Finding(about=about, verdict=BAD, found=found, fix=error.fix or "")
+
+
+def _settings(config: Config) -> Iterator[Finding]:
+    warnings = check_config(config)
+    for warning in warnings:
+        yield Finding(about="settings", verdict=NOTE, found=warning)
+    if not warnings:
+        yield Finding(about="settings", verdict=GOOD, found="what they name is there and can be used")
 
 
 def _engine(config: Config, bundle: Bundle) -> Iterator[Finding]:

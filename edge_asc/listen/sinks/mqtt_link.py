@@ -100,6 +100,11 @@ class Link:
         host, _, port = self._broker.address.rpartition(":")
         try:
             self._client.connect(host, int(port), keepalive=_KEEPALIVE_S)
+        except ssl.SSLCertVerificationError as error:
+            raise DeviceError(f"the MQTT broker at {self._broker.address} cannot be trusted",
+                              found=error.verify_message,
+                              wanted="a certificate for that name by an authority that is trusted",
+                              fix="Check `mqtt.host`, `mqtt.ca_file` and this machine's clock.") from error
         except (OSError, ValueError) as error:
             raise DeviceError(f"no MQTT broker at {self._broker.address}: {error}",
                               fix="Check `mqtt.host`, `mqtt.port` and `mqtt.tls`, and that the broker runs.") from error
@@ -109,7 +114,8 @@ class Link:
             self._client.loop_stop()
             raise DeviceError(f"the MQTT broker at {self._broker.address} does not let us in",
                               found=self._refusal or "no answer",
-                              fix="Check `mqtt.username` and the password, and whether the port wants TLS.")
+                              fix="Check `mqtt.username` and the password, and whether the port wants TLS or a client "
+                                  "certificate.")
 
     def _connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._refusal = str(reason) if reason.is_failure else None
@@ -118,7 +124,7 @@ class Link:
     def _disconnected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._is_lost = True
         if not self._answer.is_set():
-            self._refusal = str(reason)
+            self._refusal = "it closes the connection"
             self._answer.set()
         self._on_progress()
 
@@ -195,7 +201,7 @@ def tls_context(broker: Broker) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=file)
         if broker.client_certificate_file:
-            name, file = "mqtt.client_certificate_file", broker.client_certificate_file
+            name, file = "mqtt.client_certificate_file` and `mqtt.client_key_file", broker.client_certificate_file
             context.load_cert_chain(file, broker.client_key_file)
     except OSError as error:  # ssl.SSLError among them
         raise InputError(f"cannot use {file} for MQTT", found=error.strerror or error, wanted="PEM",

@@ -14,6 +14,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from edge_asc.errors import InputError
 from edge_asc.listen.health import Level
 from edge_asc.listen.sinks.base import Announcement, Health, Sink, SinkState
 
@@ -32,6 +33,9 @@ class ViewSink(Sink):
         title: One line at the top: what listens.
         level: Called at each drawing; None before the first sound.
         console: Standard output when None.
+
+    Raises:
+        InputError: The terminal's encoding lacks the characters that bars and spectrogram are made of.
     """
 
     name = "view"
@@ -44,7 +48,13 @@ class ViewSink(Sink):
         self._health: Health | None = None
         self._picture: Text | None = None
         self._n_drawn = 0
-        self._live = Live(get_renderable=self.render, console=console or Console(), refresh_per_second=5,
+        console = console or Console()
+        try:
+            "▀━─│╭".encode(console.encoding)
+        except UnicodeEncodeError as error:
+            raise InputError("the live view cannot be drawn on this terminal", found=f"the encoding {console.encoding}",
+                             wanted="UTF-8", fix="Set LANG=C.UTF-8, or leave out --view.") from error
+        self._live = Live(get_renderable=self.render, console=console, refresh_per_second=5,
                           redirect_stdout=False)
         self._live.start()
 
