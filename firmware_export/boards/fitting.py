@@ -103,7 +103,7 @@ def most_frames(board: Board, members: Sequence[Member], *, spec: FeatureSpec) -
     """What members with these plans need with as many spare frames as the board's RAM has room for."""
     left = board.ram_bytes - need(members, spec=spec, n_spare_frames=0).ram_bytes
     if left >= 0:
-        n = max(0, left - 4) // (spec.n_mels + 1)
+        n = max(0, left - 4) // (spec.n_mels + 1)  # the ring is rounded up to whole words
         found = need(members, spec=spec, n_spare_frames=n)
         yield replace(found, label=f"{found.label} with {n} spare frames")
 

@@ -10,11 +10,11 @@
                    use(asc_label(&state), asc_probabilities(&state));
        }
 
-   The loop may wait for sound only while asc_busy() is 0: a classification takes many steps, and with one small step for
-   each block it would end too late. (A loop that has to wait takes a larger budget: see asc_step.)
+   The loop may wait for sound only while asc_busy() is 0: a classification takes many steps, and with one small step
+   for each block it would end too late. (A loop that has to wait takes a larger budget: see asc_step.)
 
-   All memory is in AscState: no allocation, no other variables, so that several states do not know of each other, and one
-   may be moved or copied between two calls. Calls with the same state may not overlap in time (an interrupt should
+   All memory is in AscState: no allocation, no other variables, so that several states do not know of each other, and
+   one may be moved or copied between two calls. Calls with the same state may not overlap in time (an interrupt should
    collect samples, not push them). Every call with wrong arguments or at the wrong time returns what is said below and
    changes nothing. */
 #ifndef ASC_H
@@ -92,9 +92,9 @@ uint32_t asc_ready(const AscState *state);
 int asc_busy(const AscState *state);
 
 /* Works on the classification under way, or begins one with the newest window, for about `budget` multiplications (at
-   least one piece: one operator over a few columns). A classification takes the sum of asc_model_work() over the members,
-   and no step goes on into the next member: with one step for each of the B blocks of a second, it ends within a second
-   from a budget of sum / (B - ASC_MODEL_N_MEMBERS) on.
+   least one piece: one operator over a few columns). A classification takes the sum of asc_model_work() over the
+   members, and no step goes on into the next member: with one step for each of the B blocks of a second, it ends within
+   a second from a budget of sum / (B - ASC_MODEL_N_MEMBERS) on.
    ASC_DONE when the classification is finished, ASC_MORE, ASC_NOT_READY if there is none under way and no new frame, or
    ASC_ERROR. */
 int asc_step(AscState *state, uint32_t budget);

@@ -30,20 +30,19 @@ def write_folder(out: Path, files: Mapping[str, str], about: Mapping[str, object
     require_replaceable(out)
     where = Path(os.path.realpath(out))
     where.parent.mkdir(parents=True, exist_ok=True)
-    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    hashes = {name: _sha256(text.encode()) for name, text in files.items()}
     text = json.dumps({**about, "files": hashes}, indent=1) + "\n"
     folder = Path(tempfile.mkdtemp(prefix=f".{where.name}.", dir=where.parent))
-    aside = folder.with_name(folder.name + ".old")
     try:
         for name, content in {**files, EXPORT_JSON: text}.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode())
         sync_tree(folder)
-        swap_in(folder, where, aside=aside)
+        if (old := swap_in(folder, where, aside=folder.with_name(f"{folder.name}.old"))) is not None:
+            remove(old)
     finally:
         remove(folder)
-        remove(aside)
 
 
 def require_replaceable(out: Path) -> None:
@@ -51,16 +50,20 @@ def require_replaceable(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
-        written = json.loads((out / EXPORT_JSON).read_bytes())["files"].items()
+        written = set(json.loads((out / EXPORT_JSON).read_bytes())["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{out} exists and is not an export, so it is not replaced",
                          fix="Choose another folder.") from None
-    there = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if not path.is_dir()}
+    there = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*"))
+             if path.is_symlink() or not path.is_dir()}
     there.pop(EXPORT_JSON)
-    same = {name for name, sha256 in written
-            if name in there and hashlib.sha256(there[name].read_bytes()).hexdigest() == sha256}
-    if touched := [name for name in there if name not in same]:
+    if touched := [name for name, path in there.items()
+                   if not path.is_file() or (name, _sha256(path.read_bytes())) not in written]:
         more = f" and {len(touched) - _N_NAMED} more" if len(touched) > _N_NAMED else ""
         raise InputError(f"{out} has files that the exporter did not write or that were edited, so it is not replaced",
                          found=", ".join(touched[:_N_NAMED]) + more, wanted="an export as it was written",
                          fix="Keep your own files outside of the export; move these away, or choose another folder.")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -192,6 +192,14 @@ def test_an_export_with_somebodys_work_in_it_is_kept(tmp_path: Path, name: str) 
     assert _contents(out) == before
 
 
+def test_a_link_in_an_export_is_somebodys_work_too(tmp_path: Path) -> None:
+    bundle, out = _bundle(tmp_path), tmp_path / "out"
+    export_bundle(bundle, out)
+    (out / "elsewhere").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="found elsewhere;"):
+        export_bundle(bundle, out)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"files": 3}', '{"files": null}', '{"format_version": 1}'])
 def test_a_folder_whose_description_is_damaged_is_kept(tmp_path: Path, text: str) -> None:
     bundle, out = _bundle(tmp_path), tmp_path / "out"
