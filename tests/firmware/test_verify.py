@@ -138,6 +138,19 @@ def test_a_goal_that_nothing_measured_is_not_reached(export: Exported) -> None:
         "there are no goals to reach: they are for the paper's features"]
 
 
+@pytest.mark.parametrize(("board", "counted"), [
+    ("nrf52840", "m4f"), ("nicla-vision", "m7"), ("rp2350", "m4f"), ("rp2040", "m0plus"), ("alif-e7", "m55"),
+    ("esp32-s3", "rv32")])
+def test_an_estimate_takes_the_counts_of_a_core_like_the_boards(export: Exported, board: str, counted: str) -> None:
+    names = ("m4f", "m7", "m55", "m0plus", "rv32", "rv32imc")
+    results = tuple(Result(target=TARGETS[name], member_instructions={"v1": 480_000_000}) for name in names)
+    text = verification_table(Verification(exported=export, judge="", wanted_label="", results=results),
+                              board=find_board(board))
+    [row] = [line for line in text.splitlines() if "ESTIMATE" in line]
+    cells = row.partition("window")[2].split()
+    assert [name for name, cell in zip(names, cells, strict=True) if cell != "-"] == [counted]
+
+
 def test_without_the_wheel_the_golden_outputs_judge(export: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (questions, verify):
         monkeypatch.setattr(module, "judge_name", lambda: GOLDEN)
