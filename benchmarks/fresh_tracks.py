@@ -27,7 +27,8 @@ from edge_asc.errors import VerificationError
 from edge_asc.features import mel_db
 from edge_asc.spec import LABELS
 from edge_asc.train.batches import Batch, Splits, Windows
-from edge_asc.train.execution import best_execution
+from edge_asc.train.execution import execution_for
+from edge_asc.train.execution_trial import best_executions
 from edge_asc.train.feed import training_feed
 from edge_asc.train.keras2 import keras
 from edge_asc.train.member import MemberTraining
@@ -91,7 +92,7 @@ def _steps(member: str, recipe: Recipe, splits: Splits, n_steps: int) -> dict[st
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory(prefix="edge-asc-fresh-") as folder:
         training = MemberTraining(member, recipe=recipe, splits=splits, folder=Path(folder), progress=Silent(),
-                                  execution=best_execution())
+                                  execution=execution_for(dict(recipe.members)[member], best_executions(recipe)))
         before_s = _cpu_s(resource.RUSAGE_CHILDREN)
         with training_feed(splits, recipe, seed=0) as drawn:
             for _ in range(_N_WARM):

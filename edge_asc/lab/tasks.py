@@ -26,7 +26,7 @@ from edge_asc.data.tau_layout import CLIP_S, Clip
 from edge_asc.errors import RecipeError, TrainingError
 from edge_asc.features import filterbank
 from edge_asc.spec import LABELS
-from edge_asc.train.execution import PLAIN, Execution, Executions, family
+from edge_asc.train.execution import PLAIN, Execution, Executions, execution_for
 from edge_asc.train.progress import Reporter, Silent
 from edge_asc.train.recipes import Recipe, from_mapping
 from edge_asc.train.run import kept, made_with
@@ -135,7 +135,7 @@ def single_member(recipe: Recipe, architecture: str) -> Recipe:
 
 def fixed_execution(architecture: str) -> Execution:
     """How steps of that network are computed in the laboratory."""
-    return EXECUTIONS.get(family(architecture), PLAIN)
+    return execution_for(architecture, EXECUTIONS)
 
 
 def data_fingerprint(dataset: TauDataset) -> str:

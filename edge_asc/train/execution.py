@@ -48,6 +48,11 @@ def family(architecture: str) -> str:
     return architecture.strip()[:1].upper()
 
 
+def execution_for(architecture: str, executions: Executions) -> Execution:
+    """That of the architecture's family."""
+    return executions.get(family(architecture), PLAIN)
+
+
 def executions_to_json(executions: Executions) -> dict[str, Any]:
     """A plain mapping that `executions_from_json` reads back."""
     return {name: asdict(execution) for name, execution in executions.items()}

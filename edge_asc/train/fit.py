@@ -18,7 +18,7 @@ from edge_asc.errors import RecipeError
 from edge_asc.train import plots
 from edge_asc.train.aware import AwareTraining
 from edge_asc.train.batches import Splits
-from edge_asc.train.execution import PLAIN, Execution, executions_from_json, executions_to_json, family
+from edge_asc.train.execution import PLAIN, Execution, execution_for, executions_from_json, executions_to_json
 from edge_asc.train.execution_trial import best_executions
 from edge_asc.train.history import read_csv
 from edge_asc.train.keras2 import keras
@@ -66,7 +66,7 @@ def train_on(splits: Splits, recipe: Recipe, out_dir: Path, *, members: Sequence
         progress.begin(len(waiting) * (recipe.training.epochs + recipe.quantization.aware_epochs) * n_windows)
         for name in waiting:
             train_member(name, recipe=recipe, splits=splits, folder=run.folder(name), progress=progress,
-                         execution=executions.get(family(dict(recipe.members)[name]), PLAIN))
+                         execution=execution_for(dict(recipe.members)[name], executions))
         write_results(run, splits)
     return run
 

@@ -27,7 +27,6 @@ from edge_asc.bench.statistics import ratio, summarize
 from edge_asc.bench.summary import results
 from edge_asc.bundle import Bundle
 from edge_asc.errors import InputError, VerificationError
-from edge_asc.train.execution import PLAIN
 from tests.program import BUNDLE, ROOT
 
 pytestmark = pytest.mark.train
@@ -180,7 +179,7 @@ def test_block_mixing_gives_the_same_sound_as_the_plain_way(monkeypatch: pytest.
 def test_tracks_mixed_on_the_fly_are_trained_on_and_those_of_another_sound_are_not_timed(
         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fresh_tracks, "MEMBERS", {"I": "i1"})
-    monkeypatch.setattr(fresh_tracks, "best_execution", lambda: PLAIN)
+    monkeypatch.setattr(fresh_tracks, "best_executions", lambda recipe: {})
     found = fresh_tracks.measure(n_steps=1, n_tracks=3, batch_size=4)
     assert found["tracks_per_cpu_s"] > 0
     assert 0 < found["I"]["on the fly"]["waiting"] < 1
