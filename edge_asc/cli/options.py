@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,9 @@ WEIGHTS = ("last", "best", "best_on_selection", "best_on_validation", "aware")
 
 def note(message: str) -> None:
     """Say something on standard error that is not a result."""
-    click.echo(f"edge-asc: {message}", err=True)
+    # Where nobody can read it any more (a closed terminal), that is no reason to stop.
+    with contextlib.suppress(OSError):
+        click.echo(f"edge-asc: {message}", err=True)
 
 
 def engine_option(command: Command) -> Command:
