@@ -145,7 +145,7 @@ class Mqtt:
         for name in ("base_topic", "discovery_prefix"):
             topic = getattr(self, name) or ""
             _require(not re.search(r"[+#\x00]|^[/$]|/$", topic), f"mqtt.{name}", repr(topic),
-                     "a topic without + and #, and without / at its ends or $ at its begin")
+                     "a topic without + and #, and without / at its ends or $ at its beginning")
         _require(self.base_topic != "", "mqtt.base_topic", repr(self.base_topic), "a topic, or no such line")
         _require(self.max_spool_bytes >= 1 << 18, "mqtt.max_spool_bytes", self.max_spool_bytes, f"at least {1 << 18}")
         certificates = (self.ca_file, self.client_certificate_file, self.client_key_file)
