@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asc.errors import EdgeAscError, InputError
+from edge_asc.listen.checking import check_config
 from edge_asc.listen.config import (
     Command,
     Config,
@@ -20,7 +21,6 @@ from edge_asc.listen.config import (
     Metrics,
     Mqtt,
     Node,
-    check_config,
     load_config,
     show_config,
 )

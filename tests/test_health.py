@@ -105,7 +105,7 @@ def test_watchdog_is_fed_only_while_sound_flows(systemd: Systemd, monkeypatch: p
 
 def test_what_is_wrong_with_a_sink_is_said_once_and_shown_to_systemd(systemd: Systemd,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_asc.listen.health.TROUBLE_S", 0.3)
+    monkeypatch.setattr("edge_asc.listen.troubles.TROUBLE_S", 0.3)
     monkeypatch.setattr("edge_asc.listen.health._TICK_S", 0.05)
     said: list[str] = []
     sinks = {"mqtt": SinkState(problem="no broker"), "file": SinkState()}

@@ -14,7 +14,8 @@ def command() -> None:
 @click.argument("path", type=click.Path(), metavar="FILE")
 def check(path: str) -> None:
     """Read FILE and every secret it names; exit 1 with the reason when it cannot be used."""
-    from edge_asc.listen.config import check_config, load_config
+    from edge_asc.listen.checking import check_config
+    from edge_asc.listen.config import load_config
 
     config = load_config(path)
     for warning in check_config(config):

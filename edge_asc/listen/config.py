@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,7 +138,7 @@ class Mqtt:
 
     def __post_init__(self) -> None:
         # Not mqtt://HOST and not HOST:PORT; what has colons is an IPv6 address.
-        _require(_is_ip(self.host) if ":" in self.host else re.fullmatch(r"[^\s/\[\]]+", self.host) is not None,
+        _require(is_ip(self.host) if ":" in self.host else re.fullmatch(r"[^\s/\[\]]+", self.host) is not None,
                  "mqtt.host", repr(self.host), "a name or address and no more (the port is `mqtt.port`)")
         _require(self.port is None or 1 <= self.port <= 65535, "mqtt.port", self.port, "1 to 65535")
         for name in ("base_topic", "discovery_prefix"):
@@ -216,46 +215,8 @@ def load_config(path: str | Path | None = None, settings: Mapping[str, Any] | No
     return read_tree(Config, None if path is None else Path(path), settings)
 
 
-def check_config(config: Config) -> list[str]:
-    """Look at what the configuration names: bundle and its variant, secrets, log file, program.
-
-    Returns:
-        Warnings: what works but is unwise.
-
-    Raises:
-        EdgeAscError: Something it names cannot be used.
-    """
-    from edge_asc.bundle import Bundle, shipped_bundle
-    from edge_asc.listen.sinks.mqtt_link import read_password, tls_context
-
-    warnings = []
-    bundle = Bundle.load(config.listen.bundle or shipped_bundle(), public_key=config.listen.public_key)
-    if config.listen.variant not in (None, *bundle.variants):
-        raise InputError(f"{bundle.path} has no variant {config.listen.variant}", wanted=" or ".join(bundle.variants),
-                         fix="Correct `listen.variant`.")
-    if config.file and config.file.path.exists() and not config.file.path.is_file():
-        raise InputError("cannot write the log file", found=f"{config.file.path} is no file", wanted="the path of one",
-                         fix="Correct `file.path`.")
-    if mqtt := config.mqtt:
-        broker = mqtt.broker(client_id=config.node.name)
-        password = read_password(broker)
-        if mqtt.tls:
-            tls_context(broker)
-        elif password and not _is_loopback(mqtt.host):
-            warnings.append(f"the password for {mqtt.host} goes over the network in the clear: set mqtt.tls = true")
-    if config.metrics and not _is_loopback(config.metrics.host):
-        warnings.append(f"metrics.host = {config.metrics.host!r}: anybody on the network can read the metrics")
-    if config.command and shutil.which(config.command.run[0]) is None:
-        raise InputError("cannot run the command for each event", found=config.command.run[0],
-                         wanted="a program on the PATH or a full path", fix="Correct `command.run`.")
-    return warnings
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback if _is_ip(host) else host == "localhost"
-
-
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether that is an address and no name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_asc.listen.events import Block, SceneEvent
 from edge_asc.listen.sinks.base import Health, SinkState
+from edge_asc.listen.troubles import Troubles
 
 FLOWING_S = 3.0
 """Sound flows when a block came within this time."""
@@ -27,8 +28,6 @@ LONG_START_S = 1800
 """What a service gets to start with, instead of its unit's TimeoutStartSec, once it has said that it takes time."""
 CLIPPED = 0.9999
 """A sample at or beyond this is at the end of the scale: the largest of 16 bits is 0.99997."""
-TROUBLE_S = 10.0
-"""What has been wrong with a sink for so long is said: a broker that is started anew is not worth a line."""
 _SMOOTHING_S = 1.0
 _BATCH_S = 0.1
 _TICK_S = 1.0
@@ -152,32 +151,6 @@ class Meter:
     def is_flowing(self) -> bool:
         """Whether sound came through within the last 3 s."""
         return self._last_block_s is not None and time.monotonic() - self._last_block_s < FLOWING_S
-
-
-class Troubles:
-    """Says what has been wrong with a sink for 10 s, once, and that it is well again.
-
-    Args:
-        notify: Called with each sentence.
-    """
-
-    def __init__(self, notify: Callable[[str], None]) -> None:
-        self._notify = notify
-        self._since_s: dict[str, float] = {}
-        self._said: set[str] = set()
-
-    def look_at(self, sinks: Mapping[str, SinkState]) -> None:
-        """Take in how the sinks are doing now."""
-        now_s = time.monotonic()
-        for name, state in sinks.items():
-            if state.problem is None:
-                self._since_s.pop(name, None)
-                if name in self._said:
-                    self._said.remove(name)
-                    self._notify(f"{name}: all is well again")
-            elif now_s - self._since_s.setdefault(name, now_s) >= TROUBLE_S and name not in self._said:
-                self._said.add(name)
-                self._notify(f"{name}: {state.problem}")
 
 
 class Monitor:

@@ -15,7 +15,8 @@ import numpy as np
 
 from edge_asc.bundle import Bundle, shipped_bundle
 from edge_asc.errors import DeviceError, EdgeAscError
-from edge_asc.listen.config import Config, check_config
+from edge_asc.listen.checking import check_config
+from edge_asc.listen.config import Config
 from edge_asc.listen.doctor.findings import BAD, GOOD, NOTE, Finding
 from edge_asc.listen.doctor.sound import look_at_sound
 from edge_asc.listen.microphone import RING_S
