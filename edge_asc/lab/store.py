@@ -7,70 +7,24 @@ several machines are merged with `merge`.
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import hashlib
-import io
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edge_asc.atomic import write_text
 from edge_asc.errors import StoreError
-from edge_asc.lab.tasks import Arrays, Outcome, Task
+from edge_asc.lab.stored_row import COLUMNS, StoredRow
+from edge_asc.lab.tasks import Outcome, Task
 
 _NAME = "store.sqlite"
 """In the folder of a laboratory."""
 _TABLE = """CREATE TABLE IF NOT EXISTS results (
     key TEXT PRIMARY KEY, task TEXT NOT NULL, result TEXT NOT NULL, provenance TEXT NOT NULL, arrays BLOB NOT NULL,
     sha256 TEXT NOT NULL) WITHOUT ROWID"""
-_COLUMNS = ("key", "task", "result", "provenance", "arrays", "sha256")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM results"
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row as it is stored: texts, an .npz file, and the hash over all of them."""
-
-    key: str
-    task: str
-    result: str
-    provenance: str
-    arrays: bytes
-    sha256: str
-
-    @classmethod
-    def of(cls, task: Task, outcome: Outcome) -> _Row:
-        archive = io.BytesIO()
-        np.savez_compressed(archive, **outcome.arrays)  # type: ignore[arg-type]  # every key is an array's name
-        texts = (task.key, json.dumps(task.to_json()), json.dumps(outcome.result), json.dumps(outcome.provenance))
-        return cls(*texts, archive.getvalue(), _hash(*texts, archive.getvalue()))
-
-    @property
-    def is_sound(self) -> bool:
-        try:
-            return self.sha256 == _hash(self.key, self.task, self.result, self.provenance, self.arrays)
-        except (TypeError, AttributeError):  # SQLite gives back whatever type it finds
-            return False
-
-    def to_line(self) -> str:
-        return json.dumps({**vars(self), "arrays": base64.b64encode(self.arrays).decode()}) + "\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> _Row | None:
-        """None if the line is damaged."""
-        try:
-            values = json.loads(line)
-            row = cls(**{**values, "arrays": base64.b64decode(values["arrays"], validate=True)})
-            return row if row.is_sound else None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM results"
 
 
 class Store:
@@ -104,16 +58,16 @@ class Store:
     def __iter__(self) -> Iterator[tuple[Task, Outcome]]:
         """All results, in the order of their keys."""
         for row in self._rows():
-            yield Task.from_json(json.loads(row.task)), _outcome(row)
+            yield row.read_task(), row.read_outcome()
 
     def get(self, task: Task) -> Outcome | None:
         """The outcome of a task, or None while there is none."""
         row = self._select(task.key)
-        return None if row is None else _outcome(row)
+        return None if row is None else row.read_outcome()
 
     def add(self, task: Task, outcome: Outcome) -> bool:
         """Takes in a result for good; False if the task has one already, which then stays."""
-        return self._append([_Row.of(task, outcome)]) == 1
+        return self._append([StoredRow.of(task, outcome)]) == 1
 
     def merge(self, other: Store) -> tuple[int, int]:
         """Takes in what another store has and this one has not.
@@ -124,7 +78,7 @@ class Store:
         """
         rows = list(other._rows())
         mine = {row.key: row for row in self._rows()}
-        n_other = sum(row.key in mine and not _same_answers(row, mine[row.key]) for row in rows)
+        n_other = sum(row.key in mine and not row.has_answers_of(mine[row.key]) for row in rows)
         return self._append(rows), n_other
 
     def close(self) -> None:
@@ -137,12 +91,12 @@ class Store:
         connection.execute(_TABLE)
         return connection
 
-    def _select(self, key: str) -> _Row | None:
+    def _select(self, key: str) -> StoredRow | None:
         found = self._connection.execute(f"{_SELECT} WHERE key = ?", [key]).fetchone()
-        return None if found is None else _Row(*found)
+        return None if found is None else StoredRow(*found)
 
-    def _rows(self) -> Iterator[_Row]:
-        yield from (_Row(*values) for values in self._connection.execute(f"{_SELECT} ORDER BY key").fetchall())
+    def _rows(self) -> Iterator[StoredRow]:
+        yield from (StoredRow(*values) for values in self._connection.execute(f"{_SELECT} ORDER BY key").fetchall())
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -151,7 +105,7 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _append(self, rows: Iterable[_Row]) -> int:
+    def _append(self, rows: Iterable[StoredRow]) -> int:
         with self._alone():
             new = [row for row in rows if self._select(row.key) is None]
             if new:
@@ -163,7 +117,7 @@ class Store:
                 _insert(self._connection, new)
         return len(new)
 
-    def _read_journal(self) -> tuple[dict[str, _Row], list[int]]:
+    def _read_journal(self) -> tuple[dict[str, StoredRow], list[int]]:
         """The sound rows by key, and the numbers of other lines. A last line without its end, as a kill leaves it, is
         cut off."""
         if not self.journal.exists():
@@ -173,17 +127,17 @@ class Store:
         if len(whole) < len(data):
             os.truncate(self.journal, len(whole))
             self.repaired.append(f"cut off the unfinished last line of {self.journal.name}")
-        rows: dict[str, _Row] = {}
+        rows: dict[str, StoredRow] = {}
         bad = []
         for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
-            row = _Row.from_line(line)
+            row = StoredRow.from_line(line)
             if row is None:
                 bad.append(number)
             else:
                 rows.setdefault(row.key, row)
         return rows, bad
 
-    def _read_database(self) -> dict[str, _Row] | None:
+    def _read_database(self) -> dict[str, StoredRow] | None:
         """All rows, sound or not, by key; None if there is no readable database."""
         if not self.path.exists():
             return None
@@ -191,7 +145,7 @@ class Store:
             with closing(self._connect()) as connection:
                 if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
                     return None
-                return {values[0]: _Row(*values) for values in connection.execute(_SELECT)}
+                return {values[0]: StoredRow(*values) for values in connection.execute(_SELECT)}
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a damaged name in a message
             if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED"):
                 raise StoreError(f"another process is writing to {self.path}", fix="Wait until it is done.") from None
@@ -201,7 +155,7 @@ class Store:
                                  fix="Restore one of them, or name another folder.") from None
             return None
 
-    def _settle(self, stored: dict[str, _Row] | None, journal: dict[str, _Row], bad_lines: list[int]) -> None:
+    def _settle(self, stored: dict[str, StoredRow] | None, journal: dict[str, StoredRow], bad_lines: list[int]) -> None:
         """Makes database and journal hold the same sound rows, or refuses."""
         if stored is None and bad_lines:
             raise StoreError(f"line {bad_lines[0]} of {self.journal} is damaged, and there is no database to mend it "
@@ -254,29 +208,7 @@ def make_store(out: Path, say: Callable[[str], None]) -> Store:
     return store
 
 
-def _insert(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:
+def _insert(connection: sqlite3.Connection, rows: Iterable[StoredRow]) -> None:
     with connection:
-        connection.executemany(f"INSERT INTO results VALUES ({', '.join('?' * len(_COLUMNS))})",
-                               [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
-
-
-def _same_answers(one: _Row, other: _Row) -> bool:
-    """Whatever the seconds that they took, and however their arrays were packed."""
-    if one.arrays == other.arrays:
-        return True
-    first, second = _outcome(one).arrays, _outcome(other).arrays
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
-
-
-def _outcome(row: _Row) -> Outcome:
-    with np.load(io.BytesIO(row.arrays), allow_pickle=False) as archive:
-        arrays: Arrays = {name: archive[name] for name in archive.files}
-    return Outcome(result=json.loads(row.result), arrays=arrays, provenance=json.loads(row.provenance))
-
-
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else part.encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()
+        connection.executemany(f"INSERT INTO results VALUES ({', '.join('?' * len(COLUMNS))})",
+                               [tuple(getattr(row, name) for name in COLUMNS) for row in rows])
