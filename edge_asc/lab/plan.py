@@ -15,8 +15,9 @@ from typing import Any
 from edge_asc.data.dataset import TauDataset
 from edge_asc.data.tau_layout import PUBLISHED
 from edge_asc.errors import InputError, RecipeError
+from edge_asc.lab.data import data_fingerprint
 from edge_asc.lab.published import N_RUNS, TABLE4
-from edge_asc.lab.tasks import Task, data_fingerprint, fixed_execution, single_member
+from edge_asc.lab.tasks import Task, fixed_execution, single_member
 from edge_asc.train.recipe_parts import BlockMixing, Pruning
 from edge_asc.train.recipes import Recipe, load_recipe, override, scaled
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import InputError
+from edge_asc.lab.data import thinned
 from edge_asc.lab.engine import Executor, run_all
 from edge_asc.lab.judged import Judged, judge
 from edge_asc.lab.plan import SMOKE, Plan
@@ -21,7 +22,7 @@ from edge_asc.lab.report import write
 from edge_asc.lab.shipped import shipped_dataset
 from edge_asc.lab.store import Store
 from edge_asc.lab.tables import Table
-from edge_asc.lab.tasks import Task, prepare, thinned
+from edge_asc.lab.tasks import Task, prepare
 from edge_asc.report import Section
 from edge_asc.spec import LABELS
 from edge_asc.train.run import made_with

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ import numpy.typing as npt
 from edge_asc.bench.machine import cpu_model
 from edge_asc.data.dataset import TauDataset
 from edge_asc.data.folder_lock import sole_writer
-from edge_asc.data.tau_layout import CLIP_S, Clip
+from edge_asc.data.tau_layout import CLIP_S
 from edge_asc.errors import RecipeError, TrainingError
 from edge_asc.features import filterbank
+from edge_asc.lab.data import thinned
 from edge_asc.spec import LABELS
 from edge_asc.train.execution import PLAIN, Execution, Executions, execution_for
 from edge_asc.train.progress import Reporter, Silent
@@ -38,7 +39,6 @@ MEMBER = "member"
 EXECUTIONS: Executions = {"V": Execution(channel_multiple=8), "I": Execution(pointwise_matmul=True)}
 """How steps are computed on every machine, by family: in float32, and quicker than the plain way where that was tried.
 What is quickest on each machine would make their figures differ."""
-_SAMPLE_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Task:
     dataset: str
     """Folder of the data set, where the task runs. Not part of the key."""
     data_sha256: str
-    """`data_fingerprint` of the data set."""
+    """`data.data_fingerprint` of the data set."""
     data_share: float = 1.0
     """Part of each label's clips that is used, in both splits."""
     execution: Execution = PLAIN
@@ -136,34 +136,6 @@ def single_member(recipe: Recipe, architecture: str) -> Recipe:
 def fixed_execution(architecture: str) -> Execution:
     """How steps of that network are computed in the laboratory."""
     return execution_for(architecture, EXECUTIONS)
-
-
-def data_fingerprint(dataset: TauDataset) -> str:
-    """SHA-256 over the labelled rows and, of each file, its size and 4 KB from its middle: the same data anywhere."""
-    digest = hashlib.sha256()
-    for split in (dataset.train, dataset.validation):
-        digest.update(b"split\n")
-        for clip in sorted(split, key=lambda clip: clip.filename):
-            size = clip.path.stat().st_size
-            with clip.path.open("rb") as file:
-                file.seek(size // 2)
-                digest.update(f"{clip.filename}\t{clip.label}\t{size}\n".encode() + file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def thinned(dataset: TauDataset, share: float) -> TauDataset:
-    """That part of each label's clips in both labelled splits, spread evenly over the sorted names; at least three."""
-    def some(clips: Sequence[Clip]) -> list[Clip]:
-        kept = []
-        for label in LABELS:
-            own = sorted((clip for clip in clips if clip.label == label), key=lambda clip: clip.filename)
-            n_kept = min(len(own), max(3, round(share * len(own))))
-            kept += [own[i] for i in np.linspace(0, len(own) - 1, n_kept).round().astype(int)] if own else []
-        return kept
-
-    if share >= 1:
-        return dataset
-    return dataclasses.replace(dataset, train=some(dataset.train), validation=some(dataset.validation))
 
 
 def check(task: Task) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import TrainingError
+from edge_asc.lab.data import data_fingerprint
 from edge_asc.lab.engine import Ended, run_missing, task_folder
 from edge_asc.lab.local import InProcess
 from edge_asc.lab.pareto.experiment import POOL, STUDY, run_pareto
@@ -15,7 +16,7 @@ from edge_asc.lab.pareto.pool import load_pool
 from edge_asc.lab.pareto.report import section
 from edge_asc.lab.pareto.space import Space
 from edge_asc.lab.store import Store
-from edge_asc.lab.tasks import Outcome, Task, data_fingerprint, run_task, single_member
+from edge_asc.lab.tasks import Outcome, Task, run_task, single_member
 from tests.train import tiny_sounds
 
 pytestmark = pytest.mark.train

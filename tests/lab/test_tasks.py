@@ -11,9 +11,10 @@ import pytest
 
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import InputError, RecipeError
+from edge_asc.lab.data import data_fingerprint, thinned
 from edge_asc.lab.pareto.space import Kind, task_of
 from edge_asc.lab.plan import make_plan
-from edge_asc.lab.tasks import Task, check, data_fingerprint, fixed_execution, run_task, single_member, thinned
+from edge_asc.lab.tasks import Task, check, fixed_execution, run_task, single_member
 from edge_asc.spec import LABELS
 from edge_asc.train.execution import Execution
 from edge_asc.train.metrics import score

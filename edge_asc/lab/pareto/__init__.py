@@ -1,7 +1,8 @@
 """Accuracy against complexity: which members to train, which to vote together, and what of it is worth having.
 
     space        what is trained, and what of it could never be; `search` tries what lies between
-    pool         trained members as files in every variant, with their answers on both splits that were held out
+    pool         trained members as files in every variant, with their answers on both splits that were held out;
+                 `pool_maker` converts them
     rulers       complexity, measured on those files; `firmware` on their C
     selection    grows ensembles on the selection split
     points       ensembles with accuracy and cost; `front` says which are worth having

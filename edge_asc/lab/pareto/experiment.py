@@ -17,6 +17,7 @@ from typing import Any
 from edge_asc.atomic import write_text
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import DatasetError, MissingDependencyError, OverBudgetError
+from edge_asc.lab.data import thinned
 from edge_asc.lab.engine import Ended, failure
 from edge_asc.lab.pareto.points import (
     MAX_MEMBERS,
@@ -28,10 +29,11 @@ from edge_asc.lab.pareto.points import (
     to_json,
     worth_having,
 )
-from edge_asc.lab.pareto.pool import Pool, PoolMaker
+from edge_asc.lab.pareto.pool import Pool
+from edge_asc.lab.pareto.pool_maker import PoolMaker
 from edge_asc.lab.pareto.rulers import find_rulers
 from edge_asc.lab.pareto.space import Space, grid, with_selection
-from edge_asc.lab.tasks import Task, thinned
+from edge_asc.lab.tasks import Task
 from edge_asc.spec import LABELS
 from edge_asc.train.metrics import Interval
 from edge_asc.train.run import made_with

@@ -14,12 +14,12 @@ from edge_asc.audit import COUNTS, MEASURES, Budget, Check, parse_budgets
 from edge_asc.bundle import Bundle, NewMember
 from edge_asc.data.dataset import TauDataset
 from edge_asc.errors import OverBudgetError
+from edge_asc.lab.data import thinned
 from edge_asc.lab.pareto.experiment import SPLITS_SENTENCE
 from edge_asc.lab.pareto.points import MAX_MEMBERS, Candidate, Point, describe, grow, interval, measure
 from edge_asc.lab.pareto.pool import VALIDATION, Entry, Pool
 from edge_asc.lab.pareto.rulers import Ruler, find_rulers
 from edge_asc.lab.pareto.selection import ranks
-from edge_asc.lab.tasks import thinned
 from edge_asc.train.converted import Converted, save_converted
 from edge_asc.train.execution import executions_to_json, family
 from edge_asc.train.levels import level_dbfs

@@ -16,7 +16,8 @@ import optuna
 
 from edge_asc.errors import InputError, OverBudgetError
 from edge_asc.lab.engine import Ended
-from edge_asc.lab.pareto.pool import Pool, PoolMaker
+from edge_asc.lab.pareto.pool import Pool
+from edge_asc.lab.pareto.pool_maker import PoolMaker
 from edge_asc.lab.pareto.rulers import Ruler
 from edge_asc.lab.pareto.space import Kind, Space, require_possible, task_of, widened
 from edge_asc.lab.tasks import Task
