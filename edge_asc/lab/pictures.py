@@ -10,20 +10,21 @@ from matplotlib.figure import Figure
 from edge_asc.train.plots import png
 
 _APART = 0.2
-"""Of the rules, where the rows are 1 apart."""
+"""Of the lines of a row, where rows are 1 apart."""
 
 
 def rows(judged: Mapping[str, Any]) -> bytes:
     """Macro accuracy of every row: runs as dots, mean and deviation as bars, the paper's beside them."""
-    figure = Figure(figsize=(8, 1.3 + 0.42 * len(judged["rows"])), layout="constrained")
+    n_rules = len(judged["rules"])
+    figure = Figure(figsize=(8, 1.3 + 0.15 * (1 + n_rules) * len(judged["rows"])), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(judged["rows"]):
         if paper := row["published"]:
-            axes.errorbar(paper["macro"], place, xerr=paper["macro_sd"], color="black", fmt="D", markersize=4,
-                          capsize=3, label="published")
+            axes.errorbar(paper["macro"], place - _APART * n_rules / 2, xerr=paper["macro_sd"], color="black", fmt="D",
+                          markersize=4, capsize=3, label="published")
         for number, rule in enumerate(judged["rules"]):
             spread, colour = row[rule]["macro_accuracy"], f"C{number}"
-            height = place + _APART * (number + 1 - len(judged["rules"]) / 2)
+            height = place + _APART * (number + 1 - n_rules / 2)
             axes.plot(spread["runs"], [height] * len(spread["runs"]), ".", color=colour, alpha=0.5)
             axes.errorbar(spread["mean"], height, xerr=spread["sd"] or 0, color=colour, fmt="|", capsize=3,
                           label=rule.replace("_", " "))

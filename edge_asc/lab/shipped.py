@@ -11,7 +11,7 @@ from pathlib import Path
 
 import soundfile
 
-from edge_asc.atomic import write_text
+from edge_asc.atomic import replacing, write_text
 from edge_asc.data.import_plan import ImportSettings
 from edge_asc.data.import_recordings import import_recordings
 from edge_asc.train.demo import CLIPS_DIR, HOP_S
@@ -38,7 +38,8 @@ def shipped_dataset(folder: Path) -> Path:
         for number, half in enumerate((samples[:middle], samples[middle:]), start=1):
             name = f"{path.stem}-{number}.wav"
             if not (halves / name).exists():
-                soundfile.write(halves / name, half, rate_hz)
+                with replacing(halves / name) as file:
+                    soundfile.write(file, half, rate_hz, format="WAV")
             lines.append(",".join((row | {"file": name, "source_id": f"{row['source_id']}-{number}"}).values()))
     write_text(halves / "recordings.csv", "\n".join(lines) + "\n")
     import_recordings(halves / "recordings.csv", dataset, settings=ImportSettings(hop_s=HOP_S))

@@ -18,20 +18,15 @@ _COLUMNS = ("members", "variant", "macro accuracy, validation", "95 % interval",
             "log-loss, validation", "macro accuracy, selection")
 
 
-def section(front: Front, *, stamp: str = "", commands: tuple[str, ...] = ()) -> Section:
-    """Everything about the front that fits on paper.
-
-    Args:
-        stamp: What was left out, if the experiment was scaled down.
-        commands: What to do next.
-    """
+def section(front: Front, *, commands: tuple[str, ...] = ()) -> Section:
+    """Everything about the front that fits on paper; `commands` say what to do next."""
     rows = []
     for point, spread in zip(front.front, front.intervals, strict=True):
         rows.append([*(in_words(name, cost) for name, cost in point.costs.items()),
                      describe(front.pool, point.members), point.variant, f"{point.validation.macro_accuracy:.3f}",
                      f"{spread.low:.3f} to {spread.high:.3f}", f"{point.validation.log_loss:.3f}",
                      f"{point.selection.macro_accuracy:.3f}"])
-    text = "\n".join(filter(None, [stamp, SPLITS_SENTENCE, _judged(front), summary(front), _failed(front),
+    text = "\n".join(filter(None, [SPLITS_SENTENCE, _judged(front), summary(front), _failed(front),
                                    "A percentage behind a member is the share of zeros in its kernels."]))
     return Section(heading=TITLE, text=text, table=Table(columns=[*front.rulers, *_COLUMNS], rows=rows),
                    pictures=[Picture(png=picture(front), caption="What ensembles cost, and how often they are right. "
