@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from edge_asc.data.dataset import TauDataset
@@ -22,7 +22,7 @@ from edge_asc.lab.report import write
 from edge_asc.lab.shipped import shipped_dataset
 from edge_asc.lab.store import Store
 from edge_asc.lab.tables import Table
-from edge_asc.lab.tasks import Task, prepare
+from edge_asc.lab.tasks import Task
 from edge_asc.report import Section
 from edge_asc.spec import LABELS
 from edge_asc.train.run import made_with
@@ -58,7 +58,7 @@ def run_tables(tables: Sequence[Table], plan: Plan, executor: Executor, store: S
         TrainingError: Some tasks failed; all others are in the store.
     """
     tasks = _members(tables)
-    prepare([task for task in tasks if task not in store], n_jobs=n_jobs, shown=shown)
+    _compute_features([task for task in tasks if task not in store], n_jobs=n_jobs, shown=shown)
     run_all(tasks, store, executor, folder=out / "tasks", shown=shown)
     judged = [judge(table, store) for table in tables]
     for table in judged:
@@ -86,6 +86,20 @@ def work_in_words(tables: Sequence[Table], plan: Plan, known: Container[Task]) -
         n_windows[task.architecture[0]] += training.epochs * (training.windows_per_epoch or n_clips + n_mixed)
     work = " and ".join(f"{n:,} windows to train {family} on" for family, n in n_windows.items()) or "nothing to train"
     return f"{len(tasks)} members, {len(missing)} of them not yet in the store: {work}"
+
+
+def _compute_features(tasks: Iterable[Task], *, n_jobs: int | None, shown: bool) -> None:
+    """Those that the tasks need and that are not cached yet, each only once, on all cores."""
+    from edge_asc.train.training_data import load_splits
+
+    seen = set()
+    for task in tasks:
+        recipe = task.recipe
+        need = (task.dataset, task.data_share, recipe.features, recipe.seed, recipe.training.selection_fraction,
+                recipe.block_mixing)
+        if need not in seen:
+            seen.add(need)
+            load_splits(recipe, thinned(TauDataset.load(task.dataset), task.data_share), n_jobs=n_jobs, shown=shown)
 
 
 def _members(tables: Sequence[Table]) -> list[Task]:

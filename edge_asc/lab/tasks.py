@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,24 +153,6 @@ def check(task: Task) -> None:
                           fix="Use fewer frames or a smaller n_fft.")
     require_input(parse_architecture(task.architecture), n_mels=features.n_mels, n_frames=features.n_frames)
     filterbank(features)
-
-
-def prepare(tasks: Iterable[Task], *, n_jobs: int | None = None, shown: bool = False) -> None:
-    """Computes the features that the tasks need and that are not cached yet, each only once, on all cores.
-
-    Raises:
-        DatasetError: A data set cannot be trained on.
-    """
-    from edge_asc.train.training_data import load_splits
-
-    seen = set()
-    for task in tasks:
-        recipe = task.recipe
-        need = (task.dataset, task.data_share, recipe.features, recipe.seed, recipe.training.selection_fraction,
-                recipe.block_mixing)
-        if need not in seen:
-            seen.add(need)
-            load_splits(recipe, thinned(TauDataset.load(task.dataset), task.data_share), n_jobs=n_jobs, shown=shown)
 
 
 def fix_threads(n_threads: int) -> None:
