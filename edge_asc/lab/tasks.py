@@ -1,7 +1,7 @@
 """One member to train and judge, as a value: the same task has the same key on every machine.
 
 Ensembles are not tasks. They are means over the probabilities that each member's outcome carries, so no member is
-ever trained twice for two tables. TensorFlow is imported only where a task runs; a cluster's driver needs none.
+ever trained twice for two tables. TensorFlow is imported only where a task is checked or runs.
 """
 
 from __future__ import annotations
