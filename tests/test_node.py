@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_asc import __version__
 from edge_asc.errors import DeviceError
 from edge_asc.features import mel_db
 from edge_asc.listen.events import Block
@@ -93,6 +95,9 @@ def test_sigterm_delivers_the_last_state_and_is_success(config: Path, tmp_path: 
     broker.kill()
     states = [payload["state"] for payload in counter.payloads("edge-asc/street/health")]
     assert (states[-1], "listening" in states) == ("stopping", True)
+    last = counter.payloads("edge-asc/street/health")[-1]
+    manifest = (BUNDLE / "manifest.json").read_bytes()
+    assert (last["version"], last["bundle"]) == (__version__, hashlib.sha256(manifest).hexdigest()[:12])
 
 
 @pytest.mark.tool

@@ -250,6 +250,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "3 members, int8-sparse, not signed" in done.stdout
     done = edge_asc("bundle", "unpack", tmp_path / "pack", "-o", tmp_path / "bundle")
+    assert f", {Bundle.load(tmp_path / 'bundle').fingerprint}\n" in done.stdout
     assert (done.returncode, done.stderr) == (0, "edge-asc: nobody's signature was asked for (--public-key)\n")
     (tmp_path / "pack").write_bytes((tmp_path / "pack").read_bytes()[:-9])
     assert_one_error(edge_asc("bundle", "unpack", tmp_path / "pack", "-o", tmp_path / "bundle"), "is damaged",

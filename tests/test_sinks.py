@@ -279,7 +279,7 @@ def test_prometheus_reads_the_page() -> None:
     sink = MetricsSink(port=0)
     sink.emit(announcement(1, label="indoor"))
     sink.emit(announcement(2))
-    sink.health(health())
+    sink.health(health(version="1.2", bundle="0123456789ab"))
     with urllib.request.urlopen(f"http://127.0.0.1:{sink.port}/metrics", timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         page = answer.read().decode()
@@ -289,6 +289,7 @@ def test_prometheus_reads_the_page() -> None:
     assert {sample.labels["label"]: sample.value for sample in families["edge_asc_scene"].samples} == {
         "indoor": 0, "outdoor": 1, "transportation": 0}
     assert families["edge_asc_latency_seconds"].samples[0].value == 0.012
+    assert families["edge_asc_info"].samples[0].labels == {"version": "1.2", "bundle": "0123456789ab"}
     assert families["edge_asc_sink_up"].samples[0].value == 1
     assert families["edge_asc_sink_waiting"].samples[0].labels == {"sink": "mqtt"}
     sink.close()

@@ -34,6 +34,9 @@ class Bundle(Manifest):
     """A manifest and the folder it stands in. Make one with `Bundle.load`."""
 
     path: Path
+    fingerprint: str = ""
+    """The first 12 hex digits of the manifest's SHA-256: the same wherever this very bundle stands. Empty before it is
+    saved."""
 
     @classmethod
     def load(cls, path: str | Path, *, public_key: str | Path | None = None) -> Bundle:
@@ -53,7 +56,8 @@ class Bundle(Manifest):
             from edge_asc.bundle.signing import verify
 
             verify(data, _signature(path), public_key=public_key, where=str(path))
-        bundle = cls(path=path, **vars(parse_manifest(parse_json(data, where=where), where=where)))
+        manifest = parse_manifest(parse_json(data, where=where), where=where)
+        bundle = cls(path=path, fingerprint=hashlib.sha256(data).hexdigest()[:12], **vars(manifest))
         for entry in bundle.all_files():
             bundle.read(entry)
         return bundle

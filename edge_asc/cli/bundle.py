@@ -61,7 +61,7 @@ def unpack(file: str, out: str, public_key: str | None, replay: bool) -> None:
 
     done = unpack_bundle(file, out, public_key=public_key, check=_check if replay else None)
     bundle = done.bundle
-    click.echo(f"{out}: {len(bundle.members)} members, {bundle.default_variant}"
+    click.echo(f"{out}: {len(bundle.members)} members, {bundle.default_variant}, {bundle.fingerprint}"
                + ("" if done.is_new else "; it was there already")
                + (f"; go back with: edge-asc bundle rollback {shlex.quote(out)}; {_RESTART}"
                   if done.is_new and done.previous else ""))
@@ -78,8 +78,8 @@ def rollback(path: str, public_key: str | None, replay: bool) -> None:
     from edge_asc.bundle.updating import rollback_bundle
 
     bundle = rollback_bundle(path, public_key=public_key, check=_check if replay else None)
-    click.echo(f"{path}: {len(bundle.members)} members, {bundle.default_variant}; the other one is in {path}.previous; "
-               f"{_RESTART}")
+    click.echo(f"{path}: {len(bundle.members)} members, {bundle.default_variant}, {bundle.fingerprint}; the other one "
+               f"is in {path}.previous; {_RESTART}")
 
 
 @command.command(short_help="A key pair to sign with.")

@@ -38,7 +38,8 @@ def command(bundle_path: str | None, variants: tuple[str, ...], all_variants: bo
     if as_json:
         click.echo(json.dumps([{**dataclasses.asdict(check), "ok": check.ok} for check in checks], indent=1))
     else:
-        click.echo(f"{bundle.path}: {len(bundle.all_files())} files are as the manifest says")
+        click.echo(f"{bundle.path}: {len(bundle.all_files())} files are as the manifest says, "
+                   f"{bundle.fingerprint}")
         width = max(len(check.name) for check in checks)
         for check in checks:
             click.echo(f"  {'ok      ' if check.ok else 'MISMATCH'}  {check.name:{width}}  differs by "

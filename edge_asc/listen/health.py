@@ -162,15 +162,16 @@ class Monitor:
         health_s: Seconds between reports.
         more_counts: Counts that the meter cannot see, such as overflows.
         sinks: How the sinks are doing; their troubles are shown to systemd.
+        bundle: The fingerprint of what listens.
         notify: Called with a sentence when a sink has been in trouble for a while, and when it is well again.
     """
 
     def __init__(self, meter: Meter, *, report: Callable[[Health], None], health_s: float = 10.0,
                  more_counts: Callable[[], dict[str, int]] = dict,
                  sinks: Callable[[], Mapping[str, SinkState]] = dict,
-                 notify: Callable[[str], None] | None = None) -> None:
+                 notify: Callable[[str], None] | None = None, bundle: str = "") -> None:
         self._meter, self._report, self._health_s, self._more_counts = meter, report, health_s, more_counts
-        self._sinks, self._troubles = sinks, Troubles(notify or (lambda message: None))
+        self._bundle, self._sinks, self._troubles = bundle, sinks, Troubles(notify or (lambda message: None))
         self._notifier = Notifier()
         self._started_s = time.monotonic()
         self._n_events = 0
@@ -193,7 +194,7 @@ class Monitor:
                       n_events=self._n_events, latency_ms=self._event.latency_ms if self._event else None,
                       level_dbfs=level.rms_dbfs if level else None, peak_dbfs=level.peak_dbfs if level else None,
                       dc_offset=level.dc_offset if level else None, counts={**meter.counts, **self._more_counts()},
-                      sinks=self._sinks())
+                      sinks=self._sinks(), bundle=self._bundle)
 
     def close(self) -> None:
         """Report a last time and stop."""

@@ -41,6 +41,7 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
     Raises:
         EdgeAscError: What source, ensemble and sinks raise.
     """
+    fingerprint = ensemble.fingerprint
     meter = Meter(sample_rate_hz=ensemble.features.sample_rate_hz)
     bundle = config.listen.bundle
     sinks = build_sinks(config, labels=ensemble.labels, model=bundle.name if bundle else "bundle in the box")
@@ -52,7 +53,7 @@ def run_node(source: Iterable[Block], ensemble: Ensemble, config: Config, *, wri
         ensemble = _Shown(ensemble, on_window=view.window)
     hub = Sinks(sinks, node=config.node.name)
     monitor = Monitor(meter, report=hub.health, health_s=config.node.health_s, more_counts=more_counts,
-                      sinks=hub.states, notify=notify)
+                      sinks=hub.states, notify=notify, bundle=fingerprint)
     decider, latencies_ms = Decider(config.decide), deque[float](maxlen=_N_LATENCIES)
 
     def skipped(n: int) -> None:

@@ -15,6 +15,9 @@ from edge_asc.spec import FeatureSpec
 class Ensemble:
     """Members that vote together. Make one with `load_ensemble`."""
 
+    fingerprint = ""
+    """Of the bundle it was loaded from."""
+
     def __init__(self, members: Sequence[Member], *, labels: Sequence[str], features: FeatureSpec,
                  variant: str) -> None:
         self.members = tuple(members)

@@ -30,7 +30,14 @@ def load_ensemble(bundle: Bundle, *, variant: str | None = None, engine: str = "
         MissingDependencyError: The engine is not installed.
         VerificationError: What the native engine compiled does not compute what it should.
     """
-    engine = find_engine(engine)
+    ensemble = _load(bundle, variant=variant, engine=find_engine(engine), delegate=delegate, n_threads=n_threads,
+                     notify=notify)
+    ensemble.fingerprint = bundle.fingerprint
+    return ensemble
+
+
+def _load(bundle: Bundle, *, variant: str | None, engine: str, delegate: bool, n_threads: int,
+          notify: Callable[[str], None] | None) -> Ensemble:
     variant = variant or _default_variant(bundle, engine)
     if variant not in bundle.variants:
         raise InputError(f"{bundle.path} has no variant {variant!r}", wanted=f"one of {', '.join(bundle.variants)}")

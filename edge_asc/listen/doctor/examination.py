@@ -39,7 +39,8 @@ def examine(config: Config, *, listen_s: float = 3.0) -> Iterator[Finding]:
     try:
         bundle = Bundle.load(config.listen.bundle or shipped_bundle(), public_key=config.listen.public_key)
         names = ", ".join(member.name for member in bundle.members)
-        yield Finding(about="bundle", verdict=GOOD, found=f"{bundle.path}: {names}; every file as its manifest says")
+        yield Finding(about="bundle", verdict=GOOD, found=f"{bundle.path}: {names}; every file as its manifest "
+                      f"says, {bundle.fingerprint}")
     except EdgeAscError as error:
         yield _bad("bundle", error)
     if bundle:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from edge_asc import __version__
 from edge_asc.listen.events import SceneEvent
 
 
@@ -69,6 +70,10 @@ class Health:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Overflows, lost samples, reconnections, skipped windows and the like, by name."""
     sinks: Mapping[str, SinkState] = field(default_factory=dict)
+    version: str = __version__
+    """Of edge-asc."""
+    bundle: str = ""
+    """The bundle's fingerprint."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, rounded to what is meaningful."""

@@ -125,6 +125,8 @@ def render(newest: Announcement | None, health: Health | None, n_by_label: dict[
         metric("latency_seconds", "gauge", "From a window's last sample to its answer.",
                [({}, event.latency_ms / 1000)])
     if health:
+        metric("info", "gauge", "What runs here; always 1.",
+               [({"version": health.version, "bundle": health.bundle}, 1.0)])
         metric("state", "gauge", "1 for the state the listener is in.",
                [({"state": state}, float(state == health.state)) for state in _STATES])
         metric("uptime_seconds", "gauge", "Since the program started.", [({}, health.uptime_s)])
