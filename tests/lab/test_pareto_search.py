@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from edge_asc.errors import InputError, RecipeError
+from edge_asc.lab.pareto.pool_maker import PoolMaker
 from edge_asc.lab.pareto.rulers import Ruler, find_rulers
 from edge_asc.lab.pareto.search import Search
 from edge_asc.lab.pareto.space import Space
+from edge_asc.lab.tasks import Task
 from edge_asc.spec import FeatureSpec
 from tests.lab import fakes
 
@@ -52,6 +58,53 @@ def test_trials_that_were_broken_off_are_proposed_again(tmp_path: Path) -> None:
     resumed = search(path)
     assert [str(resumed.ask()) for _ in range(2)] == first
     assert resumed.n_done == 0
+
+
+class _Ruler:
+    """Counts letters."""
+
+    name = "letters"
+
+    def supports(self, variant: str) -> bool:
+        return True
+
+    def ensemble(self, parts: list[str]) -> int:
+        return sum(map(len, parts))
+
+
+class _Maker:
+    """A pool of what it was given; the accuracy of a member follows from its key."""
+
+    def take(self, tasks: Iterable[Task]) -> Any:
+        entries = [SimpleNamespace(task=task, parts={name: f"{task} {name}" for name in SPACE.variants})
+                   for task in tasks]
+
+        def score(places: tuple[int]) -> Any:
+            return SimpleNamespace(macro_accuracy=int(entries[places[0]].task.key[:4], 16) / 0xffff)
+
+        return SimpleNamespace(entries=entries, judge=lambda variant: SimpleNamespace(score=score))
+
+
+def _tried(path: Path, n_trials: int, *, stopped_after: Iterable[int] = ()) -> list[str]:
+    """What a search tells of its trials, stopped after so many of them and begun again."""
+    said: list[str] = []
+    for n_until in (*stopped_after, n_trials):
+        def notify(text: str, n_until: int = n_until) -> None:
+            said.append(text.partition(": ")[2])
+            if len(said) == n_until < n_trials:
+                raise KeyboardInterrupt
+
+        begun = Search(path, space=SPACE, base=fakes.task(), rulers=cast("list[Ruler]", [_Ruler()]))
+        with contextlib.suppress(KeyboardInterrupt):
+            begun.run(n_trials, maker=cast("PoolMaker", _Maker()), train=lambda tasks: {}, n_together=4, notify=notify)
+    return said
+
+
+def test_a_search_that_was_stopped_tries_what_it_would_have_tried(tmp_path: Path) -> None:
+    """Beyond the ten trials that are random: the others depend on what was found."""
+    whole = _tried(tmp_path / "whole.sqlite", 22)
+    assert len(set(whole)) > 15
+    assert _tried(tmp_path / "stopped.sqlite", 22, stopped_after=(2, 13, 17)) == whole
 
 
 def test_another_space_or_other_rulers_are_refused(tmp_path: Path) -> None:

@@ -74,8 +74,6 @@ class Search:
                              fix="Give the same ones to go on, or remove it to begin anew.")
         self._study.set_user_attr(_SPACE, about)
         self._take_up()
-        # Seeded anew at every start, by how far it is: a repeated start must not repeat what it proposes.
-        self._study.sampler = optuna.samplers.TPESampler(seed=base.seed + len(self._study.trials))
 
     @property
     def n_done(self) -> int:
@@ -93,7 +91,9 @@ class Search:
                 The search follows from it, and not from where the trials run.
         """
         while (n_left := n_trials - self.n_done) > 0:
-            proposals = [self.ask() for _ in range(min(n_together, n_left))]
+            # A search that was stopped first ends those that were begun together.
+            n_now = n_together - self.n_done % n_together
+            proposals = [self.ask() for _ in range(min(n_now, n_left))]
             tasks = [proposal.task for proposal in proposals]
             failed = train(tasks)
             pool = maker.take(task for task in tasks if task.key not in failed)
@@ -111,6 +111,9 @@ class Search:
         return [trial for trial in self._study.trials
                 if trial.state == _State.COMPLETE or _REFUSED in trial.user_attrs]
 
+    def _n_proposed(self) -> int:
+        return len(self._done()) + sum(trial.state == _State.RUNNING for trial in self._study.trials)
+
     def _take_up(self) -> None:
         """What was killed while it ran is proposed again: its training goes on from its checkpoint."""
         for trial in self._study.trials:
@@ -120,6 +123,8 @@ class Search:
 
     def ask(self) -> Proposal:
         """The next member to try."""
+        # Seeded by how many were proposed before, so that a search that was stopped goes on as if it had not been.
+        self._study.sampler = optuna.samplers.TPESampler(seed=self._base.seed + self._n_proposed())
         trial = self._study.ask()
         family = trial.suggest_categorical("family", sorted({kind.architecture.family for kind in self._kinds}))
         own = [kind.architecture for kind in self._kinds if kind.architecture.family == family]
