@@ -112,6 +112,7 @@ class Outcome:
 def _shaping(recipe: Recipe) -> dict[str, Any]:
     """By part: what is not as by default, or None where it is switched off, which no other setting then changes."""
     is_on = {"pruning": recipe.pruning.enabled, "quantization": recipe.quantization.enabled,
+             "distillation": recipe.distillation.enabled,
              "augmentation": recipe.augmentation.enabled, "block_mixing": recipe.block_mixing.n_tracks_per_label > 0}
     found: dict[str, Any] = {}
     for part, value in recipe.to_json().items():

@@ -24,6 +24,8 @@ Augment = Callable[[Float32, np.random.Generator], Float32]
 """Un-clamped dB [n, n_mels, n_frames] and a generator -> the same, changed."""
 Batch = tuple[Float32, Int64]
 """[n, n_mels, n_frames, 1] clamped dB, and labels [n]."""
+Teacher = Callable[[Float32], Float32]
+"""Clamped dB [n, n_mels, n_frames] -> probabilities [n, n_labels] to train towards."""
 
 _ORDER, _AUGMENT = 1, 2
 _CHUNK = 64
@@ -96,6 +98,7 @@ class Splits:
     augment: Augment | None = None
     fresh: FreshTracks | None = None
     """Makes the training windows that are made whenever they are drawn."""
+    teacher: Teacher | None = None
 
 
 def clamp_windows(windows_db: Float32, spec: FeatureSpec) -> Float32:

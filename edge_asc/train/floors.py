@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edge_asc.errors import MissingDependencyError
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.batches import Windows, clamped_chunks
+from edge_asc.train.batches import Int64, Windows, clamped_chunks
 from edge_asc.train.metrics import score
 
 Float64 = npt.NDArray[np.float64]
@@ -49,6 +49,43 @@ class Frequencies:
         return np.tile(self._shares, (len(windows), 1))
 
 
+class StatisticsRegression:
+    """Logistic regression with L2 on standardised statistics.
+
+    Args:
+        statistics: [n, n_statistics].
+        labels: [n] numbers of labels; one that is missing gets probability 0.
+        weights: [n], what each row counts, also for the standardisation.
+        n_labels: Of the answers.
+        c: How much the rows' weighted losses, summed, count beside the penalty: scikit-learn's C.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+
+    def __init__(self, statistics: Float64, labels: Int64, weights: Float64, *, n_labels: int, c: float = 1.0) -> None:
+        try:
+            from sklearn.linear_model import LogisticRegression
+        except ImportError as error:
+            raise MissingDependencyError.extra("the regression on band statistics", "train") from error
+        self._n_labels = n_labels
+        self._mean = np.average(statistics, axis=0, weights=weights)
+        deviation = np.sqrt(np.average((statistics - self._mean) ** 2, axis=0, weights=weights))
+        self._scale = np.where(deviation > 0, deviation, 1.0)
+        self._model = LogisticRegression(C=c, max_iter=_MAX_ITERATIONS)
+        self._model.fit(self._standardised(statistics), labels, sample_weight=weights)
+
+    def probabilities(self, statistics: Float64) -> Float64:
+        """[n, n_labels]."""
+        found = np.zeros((len(statistics), self._n_labels))
+        if len(statistics):
+            found[:, self._model.classes_] = self._model.predict_proba(self._standardised(statistics))
+        return found
+
+    def _standardised(self, statistics: Float64) -> Float64:
+        return np.asarray((statistics - self._mean) / self._scale)
+
+
 class BandRegression:
     """Logistic regression on the mean and the standard deviation over time of every band.
 
@@ -62,28 +99,13 @@ class BandRegression:
     name = "regression on band statistics"
 
     def __init__(self, train: Windows, spec: FeatureSpec, *, n_labels: int) -> None:
-        try:
-            from sklearn.linear_model import LogisticRegression
-        except ImportError as error:
-            raise MissingDependencyError.extra("the floor by logistic regression", "train") from error
-        self._spec, self._n_labels = spec, n_labels
-        statistics, weights = band_statistics(train, spec), balanced_weights(train)
-        self._mean = np.average(statistics, axis=0, weights=weights)
-        deviation = np.sqrt(np.average((statistics - self._mean) ** 2, axis=0, weights=weights))
-        self._scale = np.where(deviation > 0, deviation, 1.0)
-        self._model = LogisticRegression(max_iter=_MAX_ITERATIONS)
-        self._model.fit(self._standardised(statistics), train.labels, sample_weight=weights)
+        self._spec = spec
+        self._regression = StatisticsRegression(band_statistics(train, spec), train.labels, balanced_weights(train),
+                                                n_labels=n_labels)
 
     def probabilities(self, windows: Windows, *, gain_db: float = 0.0) -> Float64:
         """[n, n_labels] of windows at another level."""
-        found = np.zeros((len(windows), self._n_labels))
-        if len(windows):
-            statistics = band_statistics(windows, self._spec, gain_db=gain_db)
-            found[:, self._model.classes_] = self._model.predict_proba(self._standardised(statistics))
-        return found
-
-    def _standardised(self, statistics: Float64) -> Float64:
-        return np.asarray((statistics - self._mean) / self._scale)
+        return self._regression.probabilities(band_statistics(windows, self._spec, gain_db=gain_db))
 
 
 def band_statistics(windows: Windows, spec: FeatureSpec, *, gain_db: float = 0.0) -> Float64:

@@ -25,7 +25,7 @@ from edge_asc.train.feed import training_feed
 from edge_asc.train.history import Row, TensorBoard, write_csv
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.metrics import Scores, score
-from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
+from edge_asc.train.models import build, count_nonzero, count_parameters, kernels, parse_architecture
 from edge_asc.train.progress import Reporter
 from edge_asc.train.recipes import Recipe
 
@@ -61,13 +61,15 @@ class MemberTraining:
         self.model = self._build()
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._wrapped = self._wrap(execution)
-        self._learning_rate = _learning_rate(recipe, self.n_steps)
+        self._learning_rate = _learning_rate(recipe, name, self.n_steps)
         self._optimizer = keras.optimizers.Adam(self._learning_rate, jit_compile=False)
         self._optimizer.build(self.model.trainable_variables)
         self._best_weights: dict[str, list[Any]] = {}
         self._state = _State()
         shape = (None, splits.spec.n_mels, splits.spec.n_frames, 1)
         signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)]
+        if splits.teacher is not None:
+            signature.append(tf.TensorSpec([None, len(splits.labels)], tf.float32))
         self._train_batch = tf.function(self._batch, input_signature=signature, jit_compile=execution.xla or None)
         self._predict_batch = tf.function(lambda x: self.model(x, training=False), input_signature=signature[:1])
 
@@ -140,11 +142,18 @@ class MemberTraining:
     def _variables(self) -> list[tf.Variable]:
         return [*self.model.weights, *pruning.mask_variables(self._wrapped), *self._optimizer.variables]
 
-    def _batch(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _batch(self, inputs: tf.Tensor, labels: tf.Tensor,
+               answers: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step; `answers` are the teacher's. What is told, cross-entropy and right answers, is of the labels."""
         with tf.GradientTape() as tape:
             probabilities = self._wrapped(inputs, training=True)
             losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            loss = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
+            trained = losses
+            if answers is not None:
+                weight = self.recipe.distillation.weight
+                taught = keras.losses.categorical_crossentropy(answers, probabilities)
+                trained = (1 - weight) * losses + weight * taught
+            loss = tf.add_n([tf.reduce_mean(trained), *self.model.losses])
         weights = self.model.trainable_variables
         self._optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         self._step.assign_add(1)
@@ -155,7 +164,8 @@ class MemberTraining:
         state = self._state
         saved_s = clock_s = time.monotonic()
         for inputs, labels in islice(drawn, (epoch + 1) * self.n_steps - state.n_done):
-            loss, n_right = (float(value) for value in self._train_batch(inputs, labels))
+            taught = () if self.splits.teacher is None else (self.splits.teacher(inputs[..., 0]),)
+            loss, n_right = (float(value) for value in self._train_batch(inputs, labels, *taught))
             if not np.isfinite(loss):
                 raise self._not_finite(inputs, epoch)
             now_s = time.monotonic()
@@ -250,9 +260,10 @@ def save_model(model: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _learning_rate(recipe: Recipe, n_steps: int) -> Any:
-    settings = recipe.training
-    return keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * n_steps,
+def _learning_rate(recipe: Recipe, name: str, n_steps: int) -> Any:
+    settings, family = recipe.training, parse_architecture(dict(recipe.members)[name]).family
+    factor = settings.i_rate_factor if family == "I" else 1.0
+    return keras.optimizers.schedules.CosineDecay(factor * settings.learning_rate, settings.epochs * n_steps,
                                                   alpha=settings.final_learning_rate / settings.learning_rate)
 
 

@@ -18,6 +18,8 @@ class Training:
     learning_rate: float = 1e-4
     final_learning_rate: float = 1e-4
     """Reached at the end by half a cosine; equal to `learning_rate` for a constant rate."""
+    i_rate_factor: float = 1.0
+    """Times both rates for members I(p,q,r): with little BatchNorm, they diverge at rates that suit V."""
     l2: float = 1e-3
     dropout: float = 0.5
     norm_momentum: float = 0.99
@@ -33,7 +35,7 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "validate_every_epochs"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        for name in ("learning_rate", "final_learning_rate"):
+        for name in ("learning_rate", "final_learning_rate", "i_rate_factor"):
             require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "above 0")
         for name in ("dropout", "norm_momentum", "selection_fraction"):
             require(0 <= getattr(self, name) < 1, f"training.{name}", getattr(self, name), "from 0 to below 1")
@@ -106,6 +108,26 @@ class Quantization:
     def enabled(self) -> bool:
         """Whether there is any such training."""
         return self.aware_epochs > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Training towards the answers of a teacher, a regression on the level of each band: from few recordings it learns
+    more that holds for others than a network does, but nothing of how sound changes within a window."""
+
+    weight: float = 0.0
+    """The teacher's share in the loss; the rest is the labels'. 0 for no teacher, 1 for no labels."""
+    penalty: float = 0.05
+    """Of the teacher's squared coefficients, halved, beside its mean loss; more makes its answers softer."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.weight <= 1, "distillation.weight", self.weight, "from 0 to 1")
+        require(self.penalty > 0, "distillation.penalty", self.penalty, "above 0")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a teacher."""
+        return self.weight > 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,15 @@ from typing import Any, get_type_hints
 
 from edge_asc.errors import InputError, RecipeError
 from edge_asc.spec import FeatureSpec
-from edge_asc.train.recipe_parts import Augmentation, BlockMixing, Pruning, Quantization, Training, require
+from edge_asc.train.recipe_parts import (
+    Augmentation,
+    BlockMixing,
+    Distillation,
+    Pruning,
+    Quantization,
+    Training,
+    require,
+)
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
@@ -34,6 +42,7 @@ class Recipe:
     training: Training = field(default_factory=Training)
     pruning: Pruning = field(default_factory=Pruning)
     quantization: Quantization = field(default_factory=Quantization)
+    distillation: Distillation = field(default_factory=Distillation)
     block_mixing: BlockMixing = field(default_factory=BlockMixing)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -57,8 +66,8 @@ class Recipe:
 
 
 _SIMPLE = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-_SECTIONS = {"training": Training, "pruning": Pruning, "quantization": Quantization, "block_mixing": BlockMixing,
-             "augmentation": Augmentation}
+_SECTIONS = {"training": Training, "pruning": Pruning, "quantization": Quantization, "distillation": Distillation,
+             "block_mixing": BlockMixing, "augmentation": Augmentation}
 
 
 def recipe_names() -> list[str]:

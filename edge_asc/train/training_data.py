@@ -19,6 +19,7 @@ from edge_asc.train.augmentation import augmenter
 from edge_asc.train.batches import Float32, Int64, Splits, Windows, draw_epoch
 from edge_asc.train.feed import Epoch, feed
 from edge_asc.train.recipes import Recipe
+from edge_asc.train.teacher import band_teacher
 
 _SELECTION = 3
 N_REPRESENTATIVE = 128
@@ -79,9 +80,11 @@ def arrange(recipe: Recipe, clips: Sequence[Clip], train: Windows, validation: W
         selection, train = train.take(held_out), train.take(kept)
         _require_labels(train, "training (after holding out the selection)")
     train, fresh = _mixed_tracks(recipe, clips, train, cache_dir=cache_dir, n_jobs=n_jobs, shown=shown)
+    augment = augmenter(recipe.augmentation, recipe.features) if recipe.augmentation.enabled else None
+    teacher = band_teacher(recipe.distillation, train, spec=recipe.features, augment=augment, n_labels=len(LABELS),
+                           seed=recipe.seed) if recipe.distillation.enabled else None
     return Splits(spec=recipe.features, labels=LABELS, train=train, validation=validation, selection=selection,
-                  fresh=fresh,
-                  augment=augmenter(recipe.augmentation, recipe.features) if recipe.augmentation.enabled else None)
+                  fresh=fresh, augment=augment, teacher=teacher)
 
 
 def hold_out(windows: Windows, *, fraction: float, seed: int) -> Int64:

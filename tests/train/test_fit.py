@@ -275,6 +275,14 @@ def test_nan_in_the_features_stops_the_run(tmp_path):
         train_member("v1", recipe=synthetic.recipe(), splits=bad, folder=tmp_path, progress=Silent())
 
 
+def test_members_of_family_i_are_trained_at_a_rate_of_their_own(tmp_path):
+    recipe = synthetic.recipe(i_rate_factor=0.25)
+    rates = {name: MemberTraining(name, recipe=recipe, splits=synthetic.splits(), folder=tmp_path,
+                                  progress=Silent())._learning_rate for name in ("v1", "i1")}
+    assert [float(rate(0)) for rate in rates.values()] == pytest.approx([3e-3, 0.75e-3])
+    assert [float(rate(10**6)) for rate in rates.values()] == pytest.approx([1e-3, 0.25e-3])
+
+
 def test_weights_that_run_away_stop_the_run(tmp_path):
     with pytest.raises(TrainingError, match="smaller rate"):
         train_member("v1", recipe=synthetic.recipe(learning_rate=1e38, final_learning_rate=1e38),

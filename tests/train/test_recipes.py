@@ -63,8 +63,8 @@ def test_override_reads_values_as_toml_and_text_without_quotes():
     "training.selection_fraction=1", "training.learning_rate=0", "pruning.final_sparsity=1", "pruning.end_epoch=400",
     "pruning.every_epochs=7", "pruning.begin_epoch=300", "pruning.initial_sparsity=0.9", "block_mixing.n_segments=3",
     "block_mixing.match=city", "block_mixing.on_the_fly=1", "augmentation.gain_db=[10, -20]",
-    "augmentation.gain_db=[1]", "features.n_fft=1000", "features.colour=1", "members=v1", "members.v1=3", "seed=-1",
-    "name=3"])
+    "augmentation.gain_db=[1]", "features.n_fft=1000", "features.colour=1", "distillation.weight=1.1",
+    "distillation.penalty=0", "training.i_rate_factor=0", "members=v1", "members.v1=3", "seed=-1", "name=3"])
 def test_an_impossible_setting_is_an_error(setting):
     with pytest.raises(RecipeError):
         override(load_recipe("paper-model1"), [setting])
