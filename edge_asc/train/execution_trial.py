@@ -28,8 +28,9 @@ from edge_asc.train.recipes import Recipe
 WAYS: Mapping[str, tuple[Execution, ...]] = {
     "V": (PLAIN, *(Execution(channel_multiple=multiple, precision=precision)
                    for precision in ("float32", "bfloat16") for multiple in (8, 16))),
-    "I": (PLAIN, Execution(pointwise_matmul=True), Execution(precision="bfloat16"))}
-"""What is tried, and then the quickest of it with XLA."""
+    "I": (PLAIN, Execution(pointwise_matmul=True))}
+"""What is tried, and then the quickest of it with XLA. Not bfloat16 for I: over five seeds it fitted the training clips
+more closely and held-out ones worse (README)."""
 _NETWORKS = {"V": "V(2,1,1,1)", "I": "I(1,1,1)"}
 _MOST_WINDOWS = 32
 _N_ROUNDS = 6
