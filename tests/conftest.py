@@ -21,9 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 hypothesis.settings.register_profile("edge-asc", deadline=None, derandomize="CI" in os.environ, database=None)
 hypothesis.settings.load_profile("edge-asc")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every program they start.
+# A shell that starts the tests in the background has them ignore Ctrl-C, nohup a closed terminal, and so would every
+# program they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# What is trained in tests is the same on every machine.
+os.environ["EDGE_ASC_STEPS"] = "plain"
 
 WavFile = Callable[..., Path]
 

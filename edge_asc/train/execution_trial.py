@@ -2,7 +2,8 @@
 
 The trial times the gradients of a shallow network of the family on windows and batches as the recipe has them (large
 batches are cut: from 32 windows on, ratios stay; with 8, bfloat16 gains little). Lower precision must be worth it
-over the quickest way in float32, and XLA over both.
+over the quickest way in float32, and XLA over both. EDGE_ASC_STEPS=float32 leaves lower precision out, and
+EDGE_ASC_STEPS=plain the trial too: then machines of a kind compute alike.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from edge_asc.atomic import write_text
 from edge_asc.bench.machine import cpu_model
+from edge_asc.errors import InputError
 from edge_asc.train import pruning
 from edge_asc.train.execution import PLAIN, Execution, Executions, family
 from edge_asc.train.keras2 import tf
@@ -31,6 +33,8 @@ WAYS: Mapping[str, tuple[Execution, ...]] = {
     "I": (PLAIN, Execution(pointwise_matmul=True))}
 """What is tried, and then the quickest of it with XLA. Not bfloat16 for I: over five seeds it fitted the training clips
 more closely and held-out ones worse (README)."""
+CHOICE, AUTO, FLOAT32_ONLY, PLAIN_ONLY = "EDGE_ASC_STEPS", "auto", "float32", "plain"
+"""An environment variable and its values, the first unless it is set."""
 _NETWORKS = {"V": "V(2,1,1,1)", "I": "I(1,1,1)"}
 _MOST_WINDOWS = 32
 _N_ROUNDS = 6
@@ -41,15 +45,25 @@ _WORTH = 0.9
 
 def best_executions(recipe: Recipe) -> Executions:
     """The fastest way for each family in the recipe, on this device with this TensorFlow: from the cache, or tried now
-    and put there."""
+    and put there.
+
+    Raises:
+        InputError: EDGE_ASC_STEPS has another value than it can have.
+    """
+    choice = os.environ.get(CHOICE) or AUTO
+    if choice not in (AUTO, FLOAT32_ONLY, PLAIN_ONLY):
+        raise InputError(f"{CHOICE} says in which ways training steps may be computed", found=choice,
+                         wanted=f"{AUTO}, {FLOAT32_ONLY} or {PLAIN_ONLY}")
+    if choice == PLAIN_ONLY:
+        return {}
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-asc" / "execution.json"
     known, device = _read(path), _device()
     shape = (min(recipe.training.batch_size, _MOST_WINDOWS), recipe.features.n_mels, recipe.features.n_frames)
     found = {}
     for name in dict.fromkeys(family(architecture) for _, architecture in recipe.members):
-        key = f"{name} on {' x '.join(map(str, shape))}, {device}"
+        key = f"{name} on {' x '.join(map(str, shape))}, {device}{'' if choice == AUTO else f', {choice}'}"
         if key not in known:
-            known[key] = fastest(trial(name, shape))
+            known[key] = fastest(trial(name, shape, lower_precision=choice == AUTO))
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(path, json.dumps({key: asdict(best) for key, best in known.items()}, indent=1) + "\n")
@@ -76,13 +90,15 @@ def _by_cost(seconds: Mapping[Execution, float]) -> dict[tuple[bool, bool], list
     return groups
 
 
-def trial(name: str, shape: tuple[int, int, int]) -> dict[Execution, float]:
+def trial(name: str, shape: tuple[int, int, int], *, lower_precision: bool = True) -> dict[Execution, float]:
     """Seconds for a step of a shallow network of that family, for every way: the quickest of a few.
 
     Args:
+        name: V or I.
         shape: Windows, bands, frames.
+        lower_precision: Whether to try that too.
     """
-    found = _seconds(name, shape, WAYS[name])
+    found = _seconds(name, shape, [way for way in WAYS[name] if lower_precision or way.precision == PLAIN.precision])
     compiled = replace(min(found, key=lambda way: found[way]), xla=True)
     return {**found, **_seconds(name, shape, (compiled,))}
 
@@ -121,7 +137,9 @@ def _step(name: str, shape: tuple[int, int, int], execution: Execution) -> Calla
             loss = -tf.reduce_mean(tf.math.log(wrapped(batch, training=True)[:, 0]))
         return tape.gradient(loss, model.trainable_variables)
 
-    return lambda: [gradient.numpy() for gradient in gradients()]
+    # One function a way: called by themselves, TensorFlow warns of one that it has to trace again and again.
+    traced = gradients.get_concrete_function()
+    return lambda: [gradient.numpy() for gradient in traced()]
 
 
 def _device() -> str:

@@ -187,7 +187,7 @@ def test_killed_in_the_middle_the_program_goes_on(server: FlakyServer, archives:
                                                   tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge_asc", "dataset", "download", "tau2020-3class", "-o", str(tmp_path), "--api",
                server.api, "--jobs", "2"]
-    server.pause_s = 0.2
+    server.pause_s = 1.0
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
         deadline_s = time.monotonic() + 60
         while not any(part.stat().st_size for part in tmp_path.glob(".archives/*.part")):

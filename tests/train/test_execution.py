@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edge_asc.errors import InputError
 from edge_asc.train import execution_trial, pruning
 from edge_asc.train.execution import PLAIN, Execution, describe, executions_from_json, executions_to_json
 from edge_asc.train.execution_trial import WAYS, best_executions, fastest, trial
@@ -136,8 +137,14 @@ def test_older_runs_have_one_way_for_all_or_say_nothing() -> None:
 def test_a_machine_is_tried_once_for_each_family(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tried = []
     found = {"V": {PLAIN: 1.0, WIDE: 0.5}, "I": {PLAIN: 1.0, HALF: 0.5}}
-    monkeypatch.setattr(execution_trial, "trial", lambda family, shape: tried.append((family, shape)) or found[family])
+
+    def counted(family: str, shape: tuple[int, int, int], *, lower_precision: bool) -> dict[Execution, float]:
+        tried.append((family, shape))
+        return found[family] if lower_precision else {PLAIN: 1.0}
+
+    monkeypatch.setattr(execution_trial, "trial", counted)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("EDGE_ASC_STEPS")
     recipe, cache = synthetic.recipe(), tmp_path / "edge-asc" / "execution.json"
     cache.parent.mkdir()
     old = {execution_trial._device(): {"channel_multiple": 16, "xla": False}}  # one for all families
@@ -150,6 +157,20 @@ def test_a_machine_is_tried_once_for_each_family(monkeypatch: pytest.MonkeyPatch
         cache.write_text(damaged)
         assert best_executions(recipe) == {"V": WIDE, "I": HALF}
         assert len(tried) == 2 * n
+    monkeypatch.setenv("EDGE_ASC_STEPS", "float32")
+    assert best_executions(recipe) == {"V": PLAIN, "I": PLAIN}
+    assert len(json.loads(cache.read_text())) == 4
+    monkeypatch.setenv("EDGE_ASC_STEPS", "auto")
+    assert best_executions(recipe) == {"V": WIDE, "I": HALF}
+
+
+def test_plain_steps_need_no_trial_and_other_words_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution_trial, "trial", lambda *_, **__: pytest.fail("tried"))
+    monkeypatch.setenv("EDGE_ASC_STEPS", "plain")
+    assert best_executions(synthetic.recipe()) == {}
+    monkeypatch.setenv("EDGE_ASC_STEPS", "fast")
+    with pytest.raises(InputError, match=r"EDGE_ASC_STEPS .* found fast; wanted auto, float32 or plain"):
+        best_executions(synthetic.recipe())
 
 
 @pytest.mark.parametrize("family", ["V", "I"])
@@ -158,6 +179,7 @@ def test_the_real_trial_tries_every_way(family: str) -> None:
     assert set(seconds) > set(WAYS[family])
     assert any(way.xla for way in seconds)
     assert min(seconds.values()) > 0
+    assert {way.precision for way in trial(family, (2, 32, 48), lower_precision=False)} == {"float32"}
 
 
 def test_a_run_keeps_to_the_ways_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
