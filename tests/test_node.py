@@ -67,6 +67,12 @@ def test_every_sink_gets_every_event(config: Path, tmp_path: Path, wav_file: Wav
     assert said == [b"online", b"offline"]
 
 
+def listening(config: Path, wav: Path) -> subprocess.Popen[str]:
+    """The program in real time, an answer each half second."""
+    return subprocess.Popen(command_line("listen", "--wav", wav, "--realtime", "--config", config, "--hop", 0.5),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+
 @pytest.mark.tool
 def test_sigterm_delivers_the_last_state_and_is_success(config: Path, tmp_path: Path, wav_file: WavFile) -> None:
     folder = tmp_path / "broker"
@@ -77,8 +83,7 @@ def test_sigterm_delivers_the_last_state_and_is_success(config: Path, tmp_path: 
     with config.open("a") as file:
         file.write(f"[mqtt]\nhost = '127.0.0.1'\nport = {broker.port}\n[metrics]\nport = {port}\n")
     wav = wav_file(sound("outdoor", 60))
-    with subprocess.Popen(command_line("listen", "--wav", wav, "--realtime", "--config", config, "--hop", 0.5),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with listening(config, wav) as process:
         assert process.stdout
         for _ in range(4):
             process.stdout.readline()
@@ -106,8 +111,7 @@ def test_a_closed_terminal_delivers_too_and_what_was_not_delivered_is_said(confi
     with config.open("a") as file:
         file.write(f"[mqtt]\nhost = '127.0.0.1'\nport = {free_port()}\n")
     wav = wav_file(sound("outdoor", 60))
-    with subprocess.Popen(command_line("listen", "--wav", wav, "--realtime", "--config", config, "--hop", 0.5),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with listening(config, wav) as process:
         assert process.stdout
         process.stdout.readline()
         second = edge_asc("listen", "--wav", wav, "--config", config, "--set", f"file.path={tmp_path}/other")

@@ -20,12 +20,12 @@ from edge_asc.atomic import replacing
 from edge_asc.errors import TrainingError
 from edge_asc.train import checkpoint, pruning
 from edge_asc.train.batches import Batch, Float32, Splits, Windows, clamped_chunks, n_batches
-from edge_asc.train.execution import PLAIN, Execution
+from edge_asc.train.execution import PLAIN, Execution, family
 from edge_asc.train.feed import training_feed
 from edge_asc.train.history import Row, TensorBoard, write_csv
 from edge_asc.train.keras2 import keras, tf
 from edge_asc.train.metrics import Scores, score
-from edge_asc.train.models import build, count_nonzero, count_parameters, kernels, parse_architecture
+from edge_asc.train.models import build, count_nonzero, count_parameters, kernels
 from edge_asc.train.progress import Reporter
 from edge_asc.train.recipes import Recipe
 
@@ -261,8 +261,8 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _learning_rate(recipe: Recipe, name: str, n_steps: int) -> Any:
-    settings, family = recipe.training, parse_architecture(dict(recipe.members)[name]).family
-    factor = settings.i_rate_factor if family == "I" else 1.0
+    settings = recipe.training
+    factor = settings.i_rate_factor if family(dict(recipe.members)[name]) == "I" else 1.0
     return keras.optimizers.schedules.CosineDecay(factor * settings.learning_rate, settings.epochs * n_steps,
                                                   alpha=settings.final_learning_rate / settings.learning_rate)
 

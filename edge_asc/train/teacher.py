@@ -7,6 +7,8 @@ taught is a function, not a list of answers (Hinton et al. 2015).
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from edge_asc.spec import FeatureSpec
@@ -20,7 +22,7 @@ N_WINDOWS = 2048
 
 def band_teacher(settings: Distillation, train: Windows, *, spec: FeatureSpec, augment: Augment | None, n_labels: int,
                  seed: int) -> Teacher:
-    """Fits the regression to the training windows.
+    """The regression, fitted to the training windows when it is first asked: not all who load windows train.
 
     Args:
         settings: The penalty.
@@ -30,20 +32,21 @@ def band_teacher(settings: Distillation, train: Windows, *, spec: FeatureSpec, a
         n_labels: Of the answers.
         seed: Of what is drawn.
 
-    Raises:
-        MissingDependencyError: scikit-learn is not installed.
+    Returns:
+        The teacher; when it is asked, MissingDependencyError says that scikit-learn is not installed.
     """
-    order = draw_epoch(train, balance="label_and_recording", n_windows=N_WINDOWS, mixed_share=0.0, seed=seed, epoch=0)
-    means = [_band_means(windows[..., 0]) for windows, _ in batches(
-        train, order, batch_size=64, spec=spec, augment=augment, seed=seed, epoch=0)]
-    # scikit-learn's C stands before the sum of all losses: like this the penalty is beside their mean, however many.
-    regression = StatisticsRegression(np.concatenate(means), train.labels[order], np.ones(len(order)),
-                                      n_labels=n_labels, c=1 / (settings.penalty * len(order)))
+    @functools.cache
+    def fitted() -> StatisticsRegression:
+        order = draw_epoch(train, balance="label_and_recording", n_windows=N_WINDOWS, mixed_share=0.0, seed=seed,
+                           epoch=0)
+        means = [_band_means(windows[..., 0]) for windows, _ in batches(
+            train, order, batch_size=64, spec=spec, augment=augment, seed=seed, epoch=0)]
+        # scikit-learn's C stands before the sum of all losses: like this the penalty is beside their mean, however
+        # many.
+        return StatisticsRegression(np.concatenate(means), train.labels[order], np.ones(len(order)),
+                                    n_labels=n_labels, c=1 / (settings.penalty * len(order)))
 
-    def answers(windows_db: Float32) -> Float32:
-        return regression.probabilities(_band_means(windows_db)).astype(np.float32)
-
-    return answers
+    return lambda windows_db: fitted().probabilities(_band_means(windows_db)).astype(np.float32)
 
 
 def _band_means(windows_db: Float32) -> Float64:

@@ -108,11 +108,10 @@ class Search:
                 if _TASK in trial.user_attrs]
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
-        return [trial for trial in self._study.trials
-                if trial.state == _State.COMPLETE or _REFUSED in trial.user_attrs]
+        return [trial for trial in self._study.trials if _is_done(trial)]
 
     def _n_proposed(self) -> int:
-        return len(self._done()) + sum(trial.state == _State.RUNNING for trial in self._study.trials)
+        return sum(_is_done(trial) or trial.state == _State.RUNNING for trial in self._study.trials)
 
     def _take_up(self) -> None:
         """What was killed while it ran is proposed again: its training goes on from its checkpoint."""
@@ -167,3 +166,7 @@ class Search:
                                  min(each.width for each in own))
             found.append(Kind(architecture=least, sparsity=max(kind.sparsity for kind in self._kinds)))
         return found
+
+
+def _is_done(trial: optuna.trial.FrozenTrial) -> bool:
+    return trial.state == _State.COMPLETE or _REFUSED in trial.user_attrs
